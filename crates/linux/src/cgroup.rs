@@ -1,0 +1,284 @@
+//! Limits on a group of processes (cgroups(7)): version 1, version 2, and a host that mixes both.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::errno::{CallError, Context as _};
+
+/// The controllers that limit a sandbox.
+const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
+
+/// What a group may use at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Processor time, in thousandths of one processor.
+    pub cpu_thousandths: u32,
+    /// Memory with page cache, and no swap beyond it.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
+/// Where each controller of this host lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hierarchy {
+    /// Version 1 mounts: controller and mount point.
+    version_1: Vec<(&'static str, PathBuf)>,
+    /// The version 2 mount with its controllers; without any it still tracks and kills.
+    version_2: Option<(PathBuf, Vec<&'static str>)>,
+}
+
+impl Hierarchy {
+    /// Reads where this host keeps its controllers.
+    pub fn detect() -> Result<Self, CallError> {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").context("read", "/proc/self/mountinfo")?;
+        Ok(Self::from_mounts(&mounts, |path| fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()))
+    }
+
+    /// Reads the text of `/proc/self/mountinfo`; `controllers` tells those of a version 2 mount.
+    fn from_mounts(mounts: &str, controllers: impl Fn(&Path) -> String) -> Self {
+        let mut hierarchy = Self { version_1: Vec::new(), version_2: None };
+        for line in mounts.lines() {
+            let Some((left, right)) = line.split_once(" - ") else { continue };
+            let Some(point) = left.split(' ').nth(4).map(PathBuf::from) else { continue };
+            let mut right = right.split(' ');
+            match right.next() {
+                Some("cgroup") => {
+                    let options = right.nth(1).unwrap_or_default();
+                    for controller in CONTROLLERS {
+                        if options.split(',').any(|option| option == controller) {
+                            hierarchy.version_1.push((controller, point.clone()));
+                        }
+                    }
+                }
+                Some("cgroup2") => {
+                    let present = controllers(&point);
+                    let present = present.split_whitespace();
+                    let usable = |name: &str| CONTROLLERS.into_iter().find(|known| *known == name);
+                    hierarchy.version_2 = Some((point, present.filter_map(usable).collect()));
+                }
+                _ => {}
+            }
+        }
+        hierarchy
+    }
+
+    /// Names the limits that this host cannot enforce.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let version_2 = self.version_2.as_ref().map(|(_, controllers)| controllers.as_slice()).unwrap_or_default();
+        let on_1 = |name: &str| self.version_1.iter().any(|(controller, _)| *controller == name);
+        CONTROLLERS.into_iter().filter(|name| !on_1(name) && !version_2.contains(name)).collect()
+    }
+
+    /// Makes the group `parent/name` with `limits`; an existing one gets the limits anew.
+    pub fn create(&self, parent: &str, name: &str, limits: &Limits) -> Result<Group, CallError> {
+        let mut directories = Vec::new();
+        for (controller, point) in &self.version_1 {
+            let directory = point.join(parent).join(name);
+            make(&directory)?;
+            write_version_1(controller, &directory, limits)?;
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
+        }
+        let mut version_2 = None;
+        if let Some((point, controllers)) = &self.version_2 {
+            let outer = point.join(parent);
+            make(&outer)?;
+            for controller in controllers {
+                for ancestor in [point, &outer] {
+                    write(&ancestor.join("cgroup.subtree_control"), &format!("+{controller}"))?;
+                }
+            }
+            let directory = outer.join(name);
+            make(&directory)?;
+            for controller in controllers {
+                write_version_2(controller, &directory, limits)?;
+            }
+            version_2 = Some(directory);
+        }
+        Ok(Group { version_1: directories, version_2 })
+    }
+
+    /// Finds the groups below `parent` that exist on any hierarchy.
+    pub fn list(&self, parent: &str) -> Vec<String> {
+        let points = self.version_1.iter().map(|(_, point)| point).chain(self.version_2.iter().map(|(point, _)| point));
+        let mut names: Vec<String> = points
+            .filter_map(|point| fs::read_dir(point.join(parent)).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Names the group `parent/name` without making it.
+    pub fn group(&self, parent: &str, name: &str) -> Group {
+        let mut directories: Vec<PathBuf> = Vec::new();
+        for (_, point) in &self.version_1 {
+            let directory = point.join(parent).join(name);
+            if !directories.contains(&directory) {
+                directories.push(directory);
+            }
+        }
+        let version_2 = self.version_2.as_ref().map(|(point, _)| point.join(parent).join(name));
+        Group { version_1: directories, version_2 }
+    }
+}
+
+/// One group, on every hierarchy that limits it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    version_1: Vec<PathBuf>,
+    version_2: Option<PathBuf>,
+}
+
+impl Group {
+    /// Returns the version 2 directory, into which a child can be cloned at once.
+    pub fn version_2(&self) -> Option<&Path> {
+        self.version_2.as_deref()
+    }
+
+    /// Returns the version 1 directories, into which a process has to be written.
+    pub fn version_1(&self) -> &[PathBuf] {
+        &self.version_1
+    }
+
+    /// Puts the process `pid` into the group on every version 1 hierarchy.
+    pub fn add(&self, pid: i32) -> Result<(), CallError> {
+        self.version_1.iter().try_for_each(|directory| write(&directory.join("cgroup.procs"), &pid.to_string()))
+    }
+
+    /// Changes what the group may use.
+    pub fn processes(&self) -> Vec<i32> {
+        let directories = self.version_1.iter().chain(&self.version_2);
+        let mut ids: Vec<i32> = directories
+            .filter_map(|directory| fs::read_to_string(directory.join("cgroup.procs")).ok())
+            .flat_map(|text| text.lines().filter_map(|line| line.parse().ok()).collect::<Vec<i32>>())
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// Removes the group, which must be empty of processes; succeeds when it is not there.
+    pub fn remove(&self) -> Result<(), CallError> {
+        for directory in self.version_1.iter().chain(&self.version_2) {
+            match fs::remove_dir(directory) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).context("rmdir", directory.display()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn make(directory: &Path) -> Result<(), CallError> {
+    fs::create_dir_all(directory).context("mkdir", directory.display())
+}
+
+fn write(file: &Path, value: &str) -> Result<(), CallError> {
+    // Opened without `O_CREAT`: a control file that the kernel lacks must fail, not become an ordinary file.
+    let opened = fs::File::options().write(true).open(file);
+    opened.and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes())).context("write", file.display())
+}
+
+/// Writes where the kernel offers the file: swap accounting is a boot option of many kernels.
+fn write_if_offered(file: &Path, value: &str) -> Result<(), CallError> {
+    if file.exists() { write(file, value) } else { Ok(()) }
+}
+
+/// The kernel's default period for processor time, in microseconds.
+const PERIOD_MICROSECONDS: u64 = 100_000;
+
+fn quota(limits: &Limits) -> u64 {
+    u64::from(limits.cpu_thousandths) * PERIOD_MICROSECONDS / 1000
+}
+
+fn write_version_1(controller: &str, directory: &Path, limits: &Limits) -> Result<(), CallError> {
+    match controller {
+        "cpu" => {
+            write(&directory.join("cpu.cfs_period_us"), &PERIOD_MICROSECONDS.to_string())?;
+            write(&directory.join("cpu.cfs_quota_us"), &quota(limits).to_string())
+        }
+        "memory" => {
+            let bytes = limits.memory_bytes.to_string();
+            write(&directory.join("memory.limit_in_bytes"), &bytes)?;
+            write_if_offered(&directory.join("memory.memsw.limit_in_bytes"), &bytes)
+        }
+        _ => write(&directory.join("pids.max"), &limits.processes.to_string()),
+    }
+}
+
+fn write_version_2(controller: &str, directory: &Path, limits: &Limits) -> Result<(), CallError> {
+    match controller {
+        "cpu" => write(&directory.join("cpu.max"), &format!("{} {PERIOD_MICROSECONDS}", quota(limits))),
+        "memory" => {
+            write(&directory.join("memory.max"), &limits.memory_bytes.to_string())?;
+            write_if_offered(&directory.join("memory.swap.max"), "0")
+        }
+        _ => write(&directory.join("pids.max"), &limits.processes.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+31 24 0:27 / /sys/fs/cgroup/cpu rw,relatime shared:1 - cgroup cgroup rw,cpu
+32 24 0:28 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory
+33 24 0:29 / /sys/fs/cgroup/pids rw,relatime - cgroup cgroup rw,pids
+34 24 0:30 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
+";
+    const PURE_1: &str = "\
+31 24 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct
+32 24 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+33 24 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
+";
+    const LIMITS: Limits = Limits { cpu_thousandths: 1500, memory_bytes: 1 << 30, processes: 512 };
+
+    #[test]
+    fn finds_controllers_on_every_kind_of_host() {
+        let hybrid = Hierarchy::from_mounts(HYBRID, |_| "hugetlb".to_owned());
+        assert_eq!(hybrid.version_1.len(), 3);
+        assert_eq!(hybrid.version_2, Some((PathBuf::from("/sys/fs/cgroup/unified"), vec![])));
+        assert!(hybrid.missing().is_empty());
+
+        let old = Hierarchy::from_mounts(PURE_1, |_| String::new());
+        assert_eq!((old.version_1.len(), &old.version_2), (3, &None));
+
+        let new = Hierarchy::from_mounts("30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", |_| {
+            "cpuset cpu io memory pids".to_owned()
+        });
+        assert_eq!(new.version_2, Some((PathBuf::from("/sys/fs/cgroup"), vec!["cpu", "memory", "pids"])));
+        assert!(new.missing().is_empty());
+        assert_eq!(Hierarchy::from_mounts("", |_| String::new()).missing(), CONTROLLERS);
+    }
+
+    /// Version 2 controllers do not exist on every machine that runs the tests, so the tree here is a fake one whose
+    /// control files are ordinary files.
+    #[test]
+    fn writes_the_limits_of_version_2() {
+        let root = std::env::temp_dir().join(format!("cgroup-{}", std::process::id()));
+        let group = root.join("daytona/one");
+        fs::create_dir_all(&group).unwrap();
+        let files = ["cpu.max", "memory.max", "memory.swap.max", "pids.max", "../cgroup.subtree_control"];
+        for file in files.iter().chain(&["../../cgroup.subtree_control"]) {
+            fs::write(group.join(file), "").unwrap();
+        }
+        let hierarchy = Hierarchy { version_1: vec![], version_2: Some((root.clone(), CONTROLLERS.to_vec())) };
+        hierarchy.create("daytona", "one", &LIMITS).unwrap();
+        let read = |file: &str| fs::read_to_string(group.join(file)).unwrap();
+        assert_eq!(read("cpu.max"), "150000 100000");
+        assert_eq!(read("memory.max"), "1073741824");
+        assert_eq!(read("memory.swap.max"), "0");
+        assert_eq!(read("pids.max"), "512");
+        assert_eq!(hierarchy.list("daytona"), ["one"]);
+        fs::remove_dir_all(root).unwrap();
+    }
+}

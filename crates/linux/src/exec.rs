@@ -1,0 +1,88 @@
+//! Becoming another program (execveat(2), memfd_create(2)).
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd, RawFd};
+
+use rustix::fs::{MemfdFlags, SealFlags};
+
+use crate::errno::{CallError, Context as _, checked};
+
+/// Copies `program` into memory that nobody can change any more, and that can be executed by its descriptor.
+///
+/// A sandbox that reaches the file through `/proc/1/exe` finds it sealed: it cannot overwrite the program that other
+/// sandboxes run.
+pub fn seal(name: &str, program: &[u8]) -> Result<OwnedFd, CallError> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = rustix::fs::memfd_create(name, flags).context("memfd_create", name)?;
+    let mut rest = program;
+    while !rest.is_empty() {
+        let written = rustix::io::write(&file, rest).context("write", name)?;
+        rest = rest.get(written..).unwrap_or_default();
+    }
+    let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+    rustix::fs::fcntl_add_seals(&file, seals).context("fcntl F_ADD_SEALS", name)?;
+    Ok(file)
+}
+
+/// Becomes `program`, which finds `inherited` at the descriptors 3, 4, … in that order and no other descriptor but
+/// the standard three. Returns only when that failed.
+pub fn execute(
+    program: impl AsFd,
+    arguments: &[&str],
+    environment: &[&str],
+    inherited: &[OwnedFd],
+) -> Result<Infallible, CallError> {
+    let terminated = |words: &[&str]| {
+        let words = words.iter().map(|word| CString::new(*word).map_err(io::Error::from));
+        words.collect::<io::Result<Vec<_>>>().context("execveat", "argument with a NUL byte")
+    };
+    let (arguments, environment) = (terminated(arguments)?, terminated(environment)?);
+    let pointers = |words: &[CString]| {
+        words.iter().map(|word| word.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>()
+    };
+    let (argument_pointers, environment_pointers) = (pointers(&arguments), pointers(&environment));
+    // Everything moves above the target range first, so that placing one cannot overwrite another.
+    let first_free = RawFd::try_from(inherited.len()).unwrap_or(RawFd::MAX).saturating_add(4);
+    let program = rustix::io::fcntl_dupfd_cloexec(program, first_free).context("fcntl F_DUPFD", "program")?;
+    let mut parked = Vec::new();
+    for descriptor in inherited {
+        parked.push(rustix::io::fcntl_dupfd_cloexec(descriptor, first_free).context("fcntl F_DUPFD", "inherited")?);
+    }
+    for (target, descriptor) in (3..).zip(&parked) {
+        // SAFETY: replaces whatever was open at `target`; this process is about to become another program, and no
+        // value that owns `target` is used again.
+        let result = unsafe { libc::dup3(descriptor.as_raw_fd(), target, 0) };
+        checked(i64::from(result)).context("dup3", target)?;
+    }
+    // SAFETY: marks descriptors to close at exec and closes none now; the numbers are a plain range.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, first_free - 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    checked(result).context("close_range", first_free - 1)?;
+    // SAFETY: both arrays end with a null pointer and point to strings that live until the call returns.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            argument_pointers.as_ptr(),
+            environment_pointers.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        )
+    };
+    checked(result).context("execveat", "program")?;
+    Err(io::Error::other("the call returned")).context("execveat", "program")
+}
+
+/// Lets this process open at most `files` files, or as many as the host allows if that is fewer.
+pub fn limit_open_files(files: u64) -> Result<(), CallError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum.map_or(files, |maximum| maximum.min(files));
+    let limit = Rlimit { current: Some(maximum), maximum: Some(maximum) };
+    setrlimit(Resource::Nofile, limit).context("setrlimit", "NOFILE")
+}
+
+/// Names the machine in this process's uts namespace.
+pub fn set_host_name(name: &str) -> Result<(), CallError> {
+    rustix::system::sethostname(name.as_bytes()).context("sethostname", name)
+}

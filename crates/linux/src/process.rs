@@ -1,0 +1,65 @@
+//! Processes that are not our children (pidfd_open(2), proc_pid_stat(5)).
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, Signal};
+
+use crate::errno::{CallError, Context as _};
+
+/// Opens a descriptor of the process `pid`, `None` when there is no such process.
+pub fn open(pid: i32) -> Result<Option<OwnedFd>, CallError> {
+    let Some(id) = Pid::from_raw(pid) else { return Ok(None) };
+    match rustix::process::pidfd_open(id, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(Some(pidfd)),
+        Err(rustix::io::Errno::SRCH) => Ok(None),
+        Err(error) => Err(error).context("pidfd_open", pid),
+    }
+}
+
+/// Returns when `pid` was started, in clock ticks since boot: with the id it names a process for good.
+pub fn start_time(pid: i32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the command in parentheses and may hold anything; the start time is the 22nd field.
+    let (_, after) = text.rsplit_once(") ")?;
+    after.split(' ').nth(19)?.parse().ok()
+}
+
+/// Asks the process to end.
+pub fn terminate(pidfd: impl AsFd) -> Result<(), CallError> {
+    send(pidfd, Signal::TERM)
+}
+
+/// Ends the process, and with it everything in the pid namespace it is the first process of.
+pub fn kill(pidfd: impl AsFd) -> Result<(), CallError> {
+    send(pidfd, Signal::KILL)
+}
+
+/// Sends a signal; a process that already ended is what the caller wanted.
+fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), CallError> {
+    match rustix::process::pidfd_send_signal(pidfd, signal) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(error) => Err(error).context("pidfd_send_signal", format_args!("{signal:?}")),
+    }
+}
+
+/// Collects one ended child of this process without waiting; `None` when none has ended.
+pub fn reap() -> Option<i32> {
+    match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {
+        Ok(Some((pid, _))) => Some(pid.as_raw_nonzero().get()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_named_by_id_and_start_time() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(start_time(own).unwrap() > 0);
+        assert!(open(own).unwrap().is_some());
+        assert!(open(i32::MAX).unwrap().is_none());
+        assert_eq!(start_time(i32::MAX), None);
+    }
+}

@@ -1,0 +1,200 @@
+//! From a prepared directory to a process that answers: the hot path.
+//!
+//! What the host does (link, limits) runs beside what the files need (ids, overlay), because either takes about as
+//! long as the other. Each step's undo stands beside it; a failed boot leaves nothing.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
+
+use linux::cgroup::Hierarchy;
+use linux::errno::{CallError, Context as _};
+
+use crate::error::RunnerError;
+use crate::image::{Image, Store};
+use crate::net::{Attachment, Network};
+use crate::place;
+use crate::sandbox::disk;
+use crate::sandbox::init::{Inherited, Plan, Step};
+use crate::sandbox::spec::{Home, Process, Record};
+use crate::sandbox::undo::Undo;
+use crate::spawner::{Spawned, Spawner};
+
+/// The parts of a host that booting needs.
+#[derive(Debug)]
+pub struct Ground<'a> {
+    /// Where layers are.
+    pub images: &'a Store,
+    /// What limits processes.
+    pub hierarchy: &'a Hierarchy,
+    /// Below which all groups of this host are.
+    pub group_parent: &'a str,
+    /// What links sandboxes.
+    pub network: &'a Network,
+    /// What clones.
+    pub spawner: &'a Spawner,
+    /// The sealed daemon.
+    pub daemon: &'a OwnedFd,
+    /// The first id of the first place.
+    pub id_base: u32,
+    /// Bound on processes of one sandbox.
+    pub processes: u32,
+    /// Lines of `/etc/resolv.conf`.
+    pub resolvers: &'a [String],
+    /// How long the daemon may take to answer.
+    pub boot_timeout_ms: u32,
+    /// How long the daemon gives processes before it kills them, told to it.
+    pub grace_ms: u32,
+}
+
+/// A sandbox that answers.
+#[derive(Debug)]
+pub struct Booted {
+    /// Becomes readable when the sandbox has ended.
+    pub pidfd: OwnedFd,
+    /// What names the process after a restart of the server.
+    pub process: Process,
+    /// What the daemon says it is.
+    pub daemon_version: String,
+}
+
+impl Ground<'_> {
+    /// Starts the sandbox of `record`, whose disk exists, and waits until its daemon answers.
+    pub fn boot(&self, record: &Record, home: &Home, image: &Image) -> Result<Booted, RunnerError> {
+        let id = &record.spec.id;
+        let failed = |action: &'static str| move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source };
+        let mut undo = Undo::default();
+
+        home.remove_socket()?;
+        let bound = UnixListener::bind(&home.socket);
+        let listener = bound.map_err(|source| RunnerError::File {
+            action: "listen at",
+            path: home.socket.clone(),
+            source,
+        })?;
+        undo.push(|| drop(home.remove_socket()));
+
+        let limits = record.spec.limits(self.processes);
+        let group = self.hierarchy.create(self.group_parent, id, &limits).map_err(failed("limit the processes"))?;
+        undo.push({
+            let group = group.clone();
+            move || drop(group.remove())
+        });
+        let group_directory = match group.version_2() {
+            Some(path) => Some(open(path).map_err(failed("open the control group"))?),
+            None => None,
+        };
+
+        let (ours, theirs) = linux::socket::pair().map_err(failed("open the control socket"))?;
+        let inherited = Inherited {
+            control: theirs,
+            listener: listener.into(),
+            daemon: self.daemon.try_clone().context("dup", "daemon").map_err(failed("share the daemon"))?,
+        };
+        let base = place::first_id(self.id_base, record.index);
+        let plan = self.plan(record, image)?;
+        let spawned = self.spawner.spawn(base, plan, &inherited, group_directory.as_ref())?;
+        drop(inherited);
+        let (pid, pidfd) = (spawned.pid, spawned.pidfd.try_clone());
+        let pidfd = pidfd.context("dup", "pidfd").map_err(failed("keep the process"))?;
+        undo.push(move || end(&pidfd));
+
+        let link = std::thread::scope(|scope| {
+            let outside = scope.spawn(|| {
+                group.add(pid).map_err(failed("limit the processes"))?;
+                let attached = self.network.attach(id, record.index, pid, record.spec.block_all);
+                attached.map_err(|source| RunnerError::Network { id: id.clone(), source })
+            });
+            let root = self.root(home, image, base, &spawned).map_err(failed("build the root file system"));
+            let sent = root.and_then(|root| send(&ours, &Step::Root, Some(&root)).map_err(failed("send the root")));
+            let link: Result<Attachment, RunnerError> = outside
+                .join()
+                .unwrap_or_else(|_| Err(RunnerError::Worker { action: "connecting", id: id.clone() }));
+            sent.and(link)
+        });
+        undo.push(|| drop(self.network.detach(id, record.index)));
+        send(&ours, &Step::Go { link: link? }, None).map_err(failed("start the daemon"))?;
+
+        let daemon_version = self.answer(id, &ours)?;
+        let start_time = linux::process::start_time(pid)
+            .ok_or_else(|| RunnerError::Boot { id: id.clone(), reason: "it ended at once".to_owned() })?;
+        undo.keep();
+        Ok(Booted { pidfd: spawned.pidfd, process: Process { pid, start_time }, daemon_version })
+    }
+
+    /// Builds the root: the image's layers with the sandbox's ids, under its own disk.
+    fn root(&self, home: &Home, image: &Image, id_base: u32, spawned: &Spawned) -> Result<OwnedFd, CallError> {
+        let user_namespace = linux::namespace::user_namespace(spawned.pid)?;
+        let mut lowers = Vec::with_capacity(image.layers.len());
+        for digest in &image.layers {
+            let layer = linux::mount::clone_path(&self.images.layer(digest).to_string_lossy())?;
+            linux::mount::map_ids(&layer, &user_namespace)?;
+            lowers.push(layer);
+        }
+        let disk = disk::mount(&home.disk(), id_base)?;
+        linux::mount::overlay(&lowers, &disk.upper, &disk.work)
+    }
+
+    fn plan(&self, record: &Record, image: &Image) -> Result<Plan, RunnerError> {
+        let spec = &record.spec;
+        let mut environment: serde_json::Map<String, serde_json::Value> = serde_json::Map::new();
+        for (name, value) in image.environment.iter().chain(&spec.environment) {
+            environment.insert(name.clone(), value.clone().into());
+        }
+        let settings = serde_json::json!({
+            "listener_fd": 3,
+            "ready_fd": 4,
+            "sandbox_id": spec.id,
+            "organization_id": spec.organization_id,
+            "region": spec.region,
+            "snapshot": spec.snapshot,
+            "user": if spec.user.is_empty() { &image.user } else { &spec.user },
+            "work_dir": image.working_directory,
+            "env": environment,
+            "cpu_thousandths": spec.cpu_thousandths,
+            "memory_bytes": spec.memory_bytes,
+            "grace_ms": self.grace_ms,
+        });
+        let daemon_settings = serde_json::to_string(&settings)
+            .map_err(|source| RunnerError::Encode { what: "daemon settings", source })?;
+        Ok(Plan {
+            host_name: spec.id.clone(),
+            resolvers: self.resolvers.to_vec(),
+            daemon_settings,
+            open_files: 1 << 20,
+        })
+    }
+
+    /// Waits for the daemon's word, or for the reason why there will be none.
+    fn answer(&self, id: &str, control: &OwnedFd) -> Result<String, RunnerError> {
+        let refused = |reason: String| RunnerError::Boot { id: id.to_owned(), reason };
+        let ready = crate::spawner::wait(control, self.boot_timeout_ms).map_err(|error| refused(error.to_string()))?;
+        if !ready {
+            return Err(refused(format!("no answer within {} ms", self.boot_timeout_ms)));
+        }
+        let mut buffer = [0; 4096];
+        let (length, _) = linux::socket::receive(control, &mut buffer).map_err(|error| refused(error.to_string()))?;
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
+        match text.strip_prefix('R') {
+            Some(version) => Ok(version.trim().to_owned()),
+            None if text.is_empty() => Err(refused("the first process ended without a word".to_owned())),
+            None => Err(refused(text.trim_start_matches('E').trim().to_owned())),
+        }
+    }
+}
+
+fn open(path: &std::path::Path) -> Result<OwnedFd, CallError> {
+    std::fs::File::open(path).map(OwnedFd::from).context("open", path.display())
+}
+
+fn send(control: &OwnedFd, step: &Step, descriptor: Option<&OwnedFd>) -> Result<(), CallError> {
+    let message = serde_json::to_vec(step).map_err(std::io::Error::from).context("encode", "step")?;
+    let descriptors: Vec<_> = descriptor.into_iter().map(AsFd::as_fd).collect();
+    linux::socket::send(control, &message, &descriptors)
+}
+
+/// Kills the first process, and with it the whole sandbox, and waits until all of it is gone.
+pub fn end(pidfd: &OwnedFd) {
+    // Either the process is ours to kill or it is gone already.
+    let _ = linux::process::kill(pidfd);
+    let _ = crate::spawner::wait(pidfd, 10_000);
+}

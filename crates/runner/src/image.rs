@@ -1,0 +1,220 @@
+//! The images of this host: unpacked layers, shared by all sandboxes, and a record for each name.
+
+pub mod unpack;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::RunnerError;
+
+/// What an image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The name users write.
+    pub name: String,
+    /// Directories below `layers`, topmost first; each is named by the SHA-256 of its archive.
+    pub layers: Vec<String>,
+    /// Who runs commands, unless the sandbox says otherwise.
+    pub user: String,
+    /// Where commands run; empty means the user's home.
+    pub working_directory: String,
+    /// Variables every command gets.
+    pub environment: Vec<(String, String)>,
+    /// Which archive it came from, so that importing it again costs nothing.
+    source: Source,
+}
+
+/// Tells one archive from another without reading it whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Source {
+    path: PathBuf,
+    bytes: u64,
+    modified_ms: u64,
+}
+
+/// What an import is told besides the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The name users will write.
+    pub name: String,
+    /// Who runs commands.
+    pub user: String,
+    /// Where commands run.
+    pub working_directory: String,
+    /// Variables every command gets.
+    pub environment: Vec<(String, String)>,
+}
+
+/// The directory that keeps images.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// Opens the store below `data_directory`, making it when missing.
+    pub fn open(data_directory: &Path) -> Result<Self, RunnerError> {
+        let root = data_directory.join("images");
+        for directory in [&root.join("layers"), &root.join("names")] {
+            fs::create_dir_all(directory).map_err(|source| file("make directory", directory, source))?;
+        }
+        // Layers hold setuid programs of images: no other user of the host may reach them.
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs::set_permissions(&root, private).map_err(|source| file("protect", &root, source))?;
+        Ok(Self { root })
+    }
+
+    /// Reads the image of that name.
+    pub fn find(&self, name: &str) -> Result<Option<Image>, RunnerError> {
+        let path = self.record(name);
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|source| RunnerError::Decode { what: "image record", source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(file("read", &path, source)),
+        }
+    }
+
+    /// Lists all images, by name.
+    pub fn list(&self) -> Result<Vec<Image>, RunnerError> {
+        let directory = self.root.join("names");
+        let entries = fs::read_dir(&directory).map_err(|source| file("list", &directory, source))?;
+        let mut images = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| file("list", &directory, source))?.path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let text = fs::read(&path).map_err(|source| file("read", &path, source))?;
+            images.push(
+                serde_json::from_slice(&text)
+                    .map_err(|source| RunnerError::Decode { what: "image record", source })?,
+            );
+        }
+        images.sort_by(|left: &Image, right| left.name.cmp(&right.name));
+        Ok(images)
+    }
+
+    /// Returns where a layer is unpacked.
+    pub fn layer(&self, digest: &str) -> PathBuf {
+        self.root.join("layers").join(digest)
+    }
+
+    /// Unpacks a tar archive of a whole root file system under a name; an archive that is here already costs
+    /// nothing. Returns the image and whether anything was unpacked.
+    pub fn import(&self, archive: &Path, description: Description) -> Result<(Image, bool), RunnerError> {
+        let source = describe(archive)?;
+        if let Some(known) = self.find(&description.name)? {
+            let here = known.layers.iter().all(|digest| self.layer(digest).is_dir());
+            if here && known.source == source && known.matches(&description) {
+                return Ok((known, false));
+            }
+        }
+        let (digest, unpacked) = self.unpack(archive)?;
+        let Description { name, user, working_directory, environment } = description;
+        let image = Image { name, layers: vec![digest], user, working_directory, environment, source };
+        let text = serde_json::to_vec_pretty(&image)
+            .map_err(|source| RunnerError::Encode { what: "image record", source })?;
+        let path = self.record(&image.name);
+        let incoming = path.with_extension("incoming");
+        fs::write(&incoming, text).map_err(|source| file("write", &incoming, source))?;
+        fs::rename(&incoming, &path).map_err(|source| file("rename", &path, source))?;
+        Ok((image, unpacked))
+    }
+
+    /// Unpacks beside the layers and renames at the end: a layer is whole or not there.
+    fn unpack(&self, archive: &Path) -> Result<(String, bool), RunnerError> {
+        let incoming = self.root.join("layers").join(format!("incoming-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&incoming);
+        fs::create_dir(&incoming).map_err(|source| file("make directory", &incoming, source))?;
+        let unpacked = self.unpack_into(archive, &incoming);
+        let placed = unpacked.and_then(|digest| {
+            let layer = self.layer(&digest);
+            if layer.is_dir() {
+                return Ok((digest, false));
+            }
+            fs::rename(&incoming, &layer).map_err(|source| file("rename", &layer, source))?;
+            Ok((digest, true))
+        });
+        if !matches!(placed, Ok((_, true))) {
+            let _ = fs::remove_dir_all(&incoming);
+        }
+        placed
+    }
+
+    fn unpack_into(&self, archive: &Path, directory: &Path) -> Result<String, RunnerError> {
+        let opened = fs::File::open(archive).map_err(|source| file("open", archive, source))?;
+        let mut reader = Hashing { inner: io::BufReader::with_capacity(1 << 20, opened), hash: Sha256::new() };
+        unpack::unpack(&mut reader, directory).map_err(|source| RunnerError::ImageInvalid {
+            archive: archive.display().to_string(),
+            reason: source.to_string(),
+        })?;
+        // The archive's padding counts for its digest too.
+        io::copy(&mut reader, &mut io::sink()).map_err(|source| file("read", archive, source))?;
+        Ok(reader.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Names may hold anything; file names may not.
+    fn record(&self, name: &str) -> PathBuf {
+        let mut encoded = String::new();
+        for byte in name.bytes() {
+            if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
+                encoded.push(char::from(byte));
+            } else {
+                encoded.push_str(&format!("%{byte:02X}"));
+            }
+        }
+        self.root.join("names").join(encoded + ".json")
+    }
+}
+
+impl Image {
+    fn matches(&self, description: &Description) -> bool {
+        self.user == description.user
+            && self.working_directory == description.working_directory
+            && self.environment == description.environment
+    }
+}
+
+fn describe(archive: &Path) -> Result<Source, RunnerError> {
+    let path = fs::canonicalize(archive).map_err(|source| file("find", archive, source))?;
+    let metadata = fs::metadata(&path).map_err(|source| file("read", &path, source))?;
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let modified_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
+    Ok(Source { path, bytes: metadata.len(), modified_ms })
+}
+
+fn file(action: &'static str, path: &Path, source: io::Error) -> RunnerError {
+    RunnerError::File { action, path: path.to_owned(), source }
+}
+
+/// Passes bytes on and takes their digest.
+struct Hashing<R> {
+    inner: R,
+    hash: Sha256,
+}
+
+impl<R: io::Read> io::Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(buffer.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_safe_file_names() {
+        let store = Store { root: PathBuf::from("/s") };
+        assert_eq!(store.record("../a/b:1"), PathBuf::from("/s/names/..%2Fa%2Fb%3A1.json"));
+    }
+}

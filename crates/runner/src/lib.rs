@@ -1,0 +1,15 @@
+//! One host: makes sandboxes real, and finds them again after a crash.
+//!
+//! Must not know: the database, HTTP, who asked. Start at [`host::Host`]; the hot path is [`boot`].
+//! Invariants: nothing on the host outlives its sandbox, because mounts and loop devices belong to descriptors and
+//! links to namespaces; everything else is named after the sandbox; the image is never trusted.
+#![forbid(unsafe_code)]
+
+pub mod net;
+pub mod error;
+pub mod place;
+pub mod image;
+pub mod sandbox;
+pub mod spawner;
+pub mod boot;
+pub mod host;

@@ -1,0 +1,219 @@
+//! A small single-threaded process that clones, because a server with threads must not (see `docs/decisions`).
+//!
+//! It holds no secrets and no state: a request with descriptors in, a process id and its descriptor out. It ends
+//! when the runner does; the sandboxes it made do not.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use linux::errno::CallError;
+use linux::namespace::{self, SingleThreaded};
+use linux::seccomp::Filter;
+use serde::{Deserialize, Serialize};
+
+use crate::error::RunnerError;
+use crate::place::IDS_PER_SANDBOX;
+use crate::sandbox::init::{self, Inherited, Plan};
+
+const POLICY: &str = include_str!("../policy/seccomp-x86_64.json");
+/// The order in which the policy's filters are installed: where both refuse a call the last one's error is seen.
+const POLICY_ORDER: [&str; 2] = ["known", "refused"];
+
+/// Asks for one process. The message carries the control socket, the listener, the daemon program and, where the
+/// host has version 2 control groups, the group's directory.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    id_base: u32,
+    plan: Plan,
+}
+
+/// The answer; a good one carries the process's descriptor.
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Started { pid: i32 },
+    Failed { reason: String },
+}
+
+/// The runner's end of the spawner.
+#[derive(Debug)]
+pub struct Spawner {
+    /// The program and arguments that run [`serve`].
+    command: Vec<String>,
+    /// Replaced when the process is found dead.
+    socket: Mutex<Option<OwnedFd>>,
+}
+
+/// A process in namespaces of its own, waiting for its root file system.
+#[derive(Debug)]
+pub struct Spawned {
+    /// Its id on the host.
+    pub pid: i32,
+    /// Its descriptor.
+    pub pidfd: OwnedFd,
+}
+
+impl Spawner {
+    /// Will start `command`, whose standard input is the socket, with the first request.
+    pub fn new(command: Vec<String>) -> Self {
+        Self { command, socket: Mutex::new(None) }
+    }
+
+    /// Clones a process whose ids start at `id_base`; it goes on with [`init::run`].
+    pub fn spawn(
+        &self,
+        id_base: u32,
+        plan: Plan,
+        inherited: &Inherited,
+        group: Option<&OwnedFd>,
+    ) -> Result<Spawned, RunnerError> {
+        let failed = |source: CallError| RunnerError::Spawn { source };
+        let request = serde_json::to_vec(&Request { id_base, plan }).map_err(|source| RunnerError::Encode {
+            what: "spawn request",
+            source,
+        })?;
+        let mut descriptors = vec![inherited.control.as_fd(), inherited.listener.as_fd(), inherited.daemon.as_fd()];
+        descriptors.extend(group.map(AsFd::as_fd));
+        let mut guard = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = match guard.take() {
+            Some(socket) => socket,
+            None => self.launch()?,
+        };
+        // A socket that failed once is not put back: the next request starts a new spawner.
+        linux::socket::send(&socket, &request, &descriptors).map_err(failed)?;
+        let mut buffer = [0; 4096];
+        let (length, answered) = linux::socket::receive(&socket, &mut buffer).map_err(failed)?;
+        let answer = serde_json::from_slice(buffer.get(..length).unwrap_or_default());
+        let answer = answer.map_err(|source| RunnerError::Decode { what: "spawn answer", source })?;
+        *guard = Some(socket);
+        match (answer, answered.into_iter().next()) {
+            (Answer::Started { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd }),
+            (Answer::Started { pid }, None) => Err(RunnerError::Refused { reason: format!("no descriptor of {pid}") }),
+            (Answer::Failed { reason }, _) => Err(RunnerError::Refused { reason }),
+        }
+    }
+
+    fn launch(&self) -> Result<OwnedFd, RunnerError> {
+        let (ours, theirs) = linux::socket::pair().map_err(|source| RunnerError::Spawn { source })?;
+        let Some((program, arguments)) = self.command.split_first() else {
+            return Err(RunnerError::Refused { reason: "no spawner program is configured".to_owned() });
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::from(theirs)).stdout(Stdio::null()).env_clear();
+        // Detached from the terminal's process group, so that Ctrl-C reaches the server alone.
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let child = command.spawn().map_err(|source| RunnerError::Launch { program: program.clone(), source })?;
+        // Reaped by its own thread: it lives as long as the runner.
+        std::thread::spawn(move || {
+            let mut child = child;
+            child.wait()
+        });
+        Ok(ours)
+    }
+}
+
+/// Serves requests from `socket` until the runner closes it. Call it first thing in `main`, before any thread.
+pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
+    let failed = |source: CallError| RunnerError::Spawn { source };
+    let proof = SingleThreaded::prove().map_err(failed)?;
+    let filter = Filter::compile(POLICY, &POLICY_ORDER).map_err(|source| RunnerError::Policy { source })?;
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        while linux::process::reap().is_some() {}
+        let (length, descriptors) = linux::socket::receive(socket, &mut buffer).map_err(failed)?;
+        if length == 0 {
+            return Ok(());
+        }
+        let message = buffer.get(..length).unwrap_or_default();
+        let answer = match spawn(&proof, &filter, message, descriptors) {
+            Ok(spawned) => {
+                let text = encode(&Answer::Started { pid: spawned.pid });
+                linux::socket::send(socket, &text, &[spawned.pidfd.as_fd()])
+            }
+            Err(reason) => linux::socket::send(socket, &encode(&Answer::Failed { reason }), &[]),
+        };
+        answer.map_err(failed)?;
+    }
+}
+
+fn encode(answer: &Answer) -> Vec<u8> {
+    serde_json::to_vec(answer).unwrap_or_default()
+}
+
+/// Clones one child; the reason of a failure is text because it crosses to another process.
+fn spawn(
+    proof: &SingleThreaded,
+    filter: &Filter,
+    message: &[u8],
+    descriptors: Vec<OwnedFd>,
+) -> Result<Spawned, String> {
+    let request: Request = serde_json::from_slice(message).map_err(|error| error.to_string())?;
+    let mut descriptors = descriptors.into_iter();
+    let (Some(control), Some(listener), Some(daemon)) = (descriptors.next(), descriptors.next(), descriptors.next())
+    else {
+        return Err("descriptors are missing".to_owned());
+    };
+    let group = descriptors.next();
+    let (ready, go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let plan = &request.plan;
+    let mut inherited = Some(Inherited { control, listener, daemon });
+    let body = || {
+        // The ids are ours only once the parent has written the maps; it closes the pipe then.
+        let mut byte = [0];
+        let waited = rustix::io::read(&ready, &mut byte);
+        match (waited, inherited.take()) {
+            (Ok(1), Some(inherited)) => become_daemon(plan, filter, inherited),
+            _ => 1,
+        }
+    };
+    let child = namespace::spawn(proof, namespace::ALL, group.as_ref().map(AsFd::as_fd), body);
+    let child = child.map_err(|error| describe(&error))?;
+    // Without its byte the child ends by itself.
+    namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX).map_err(|error| describe(&error))?;
+    rustix::io::write(&go, b"g").map_err(|error| error.to_string())?;
+    Ok(Spawned { pid: child.pid, pidfd: child.pidfd })
+}
+
+/// Runs in the child; its exit status is only read when the daemon could not start.
+fn become_daemon(plan: &Plan, filter: &Filter, inherited: Inherited) -> i32 {
+    let Ok(control) = inherited.control.try_clone() else { return 1 };
+    let Err(error) = init::run(plan, filter, inherited);
+    let message = format!("E{}", describe(&error));
+    // When the runner is gone nobody is left to tell.
+    let _ = linux::socket::send(&control, message.as_bytes(), &[]);
+    1
+}
+
+/// Prints an error with its causes.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}
+
+impl Spawned {
+    /// Waits until the process has ended, at most `timeout_ms`; tells whether it has.
+    pub fn wait(&self, timeout_ms: u32) -> io::Result<bool> {
+        wait(&self.pidfd, timeout_ms)
+    }
+}
+
+/// Waits until the process behind `pidfd` has ended, at most `timeout_ms`; tells whether it has.
+pub fn wait(pidfd: &OwnedFd, timeout_ms: u32) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout = Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
+    loop {
+        let mut descriptors = [PollFd::new(pidfd, PollFlags::IN)];
+        match poll(&mut descriptors, Some(&timeout)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! What a sandbox *is*: pure data, no io, no async, no wire format.
+//!
+//! Must not know: databases, HTTP, Linux. Start at [`sandbox::Sandbox`]; its transitions are one table in
+//! [`sandbox::state`]. Invariants: every id is typed; time and chance enter only through [`clock::Clock`] and
+//! [`random::Random`].
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod clock;
+pub mod random;
+pub mod id;
+pub mod resource;
+pub mod user;
+pub mod organization;
+pub mod api_key;
+pub mod sandbox;
+pub mod snapshot;
+
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use id::{ApiKeyId, OrganizationId, SandboxId, UserId};
+pub use random::{Random, SystemRandom};
