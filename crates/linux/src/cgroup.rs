@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use crate::errno::{CallError, Context as _};
@@ -142,17 +143,20 @@ impl Group {
         self.version_2.as_deref()
     }
 
-    /// Returns the version 1 directories, into which a process has to be written.
-    pub fn version_1(&self) -> &[PathBuf] {
-        &self.version_1
+    /// Opens the version 1 files with which a single-threaded process [`enter`]s the group.
+    ///
+    /// The kernel checks who opened the file, not who writes: a process without any right on the host can be handed
+    /// these. And a thread that moves itself needs no grace period of all processors, which writing somebody else's
+    /// id to `cgroup.procs` does: 0.03 ms instead of 10 on a busy machine.
+    pub fn doors(&self) -> Result<Vec<OwnedFd>, CallError> {
+        let open = |directory: &PathBuf| {
+            let path = directory.join("tasks");
+            fs::File::options().write(true).open(&path).map(OwnedFd::from).context("open", path.display())
+        };
+        self.version_1.iter().map(open).collect()
     }
 
-    /// Puts the process `pid` into the group on every version 1 hierarchy.
-    pub fn add(&self, pid: i32) -> Result<(), CallError> {
-        self.version_1.iter().try_for_each(|directory| write(&directory.join("cgroup.procs"), &pid.to_string()))
-    }
-
-    /// Changes what the group may use.
+    /// Lists the processes of the group.
     pub fn processes(&self) -> Vec<i32> {
         let directories = self.version_1.iter().chain(&self.version_2);
         let mut ids: Vec<i32> = directories
@@ -223,6 +227,14 @@ fn write_version_2(controller: &str, directory: &Path, limits: &Limits) -> Resul
         }
         _ => write(&directory.join("pids.max"), &limits.processes.to_string()),
     }
+}
+
+/// Moves the calling thread, the only one of its process, through doors that [`Group::doors`] opened.
+pub fn enter(doors: &[OwnedFd]) -> Result<(), CallError> {
+    for door in doors {
+        rustix::io::write(door, b"0").context("write", "tasks")?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub fn seal(name: &str, program: &[u8]) -> Result<OwnedFd, CallError> {
         let written = rustix::io::write(&file, rest).context("write", name)?;
         rest = rest.get(written..).unwrap_or_default();
     }
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).context("lseek", name)?;
     let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
     rustix::fs::fcntl_add_seals(&file, seals).context("fcntl F_ADD_SEALS", name)?;
     Ok(file)

@@ -1,6 +1,6 @@
 //! From a prepared directory to a process that answers: the hot path.
 //!
-//! What the host does (link, limits) runs beside what the files need (ids, overlay), because either takes about as
+//! What the host does (the link) runs beside what the files need (ids, overlay), because either takes about as
 //! long as the other. Each step's undo stands beside it; a failed boot leaves nothing.
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -13,9 +13,9 @@ use crate::error::RunnerError;
 use crate::image::{Image, Store};
 use crate::net::{Attachment, Network};
 use crate::place;
-use crate::sandbox::disk;
+use crate::sandbox::disk::Disk;
 use crate::sandbox::init::{Inherited, Plan, Step};
-use crate::sandbox::spec::{Home, Process, Record};
+use crate::sandbox::spec::{Home, Process, Record, Spec};
 use crate::sandbox::undo::Undo;
 use crate::spawner::{Spawned, Spawner};
 
@@ -58,8 +58,8 @@ pub struct Booted {
 }
 
 impl Ground<'_> {
-    /// Starts the sandbox of `record`, whose disk exists, and waits until its daemon answers.
-    pub fn boot(&self, record: &Record, home: &Home, image: &Image) -> Result<Booted, RunnerError> {
+    /// Starts the sandbox of `record` on its mounted disk and waits until its daemon answers.
+    pub fn boot(&self, record: &Record, home: &Home, image: &Image, disk: &Disk) -> Result<Booted, RunnerError> {
         let id = &record.spec.id;
         let failed = |action: &'static str| move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source };
         let mut undo = Undo::default();
@@ -89,10 +89,11 @@ impl Ground<'_> {
             control: theirs,
             listener: listener.into(),
             daemon: self.daemon.try_clone().context("dup", "daemon").map_err(failed("share the daemon"))?,
+            settings: self.settings(&record.spec, image)?,
+            doors: group.doors().map_err(failed("open the control groups"))?,
         };
         let base = place::first_id(self.id_base, record.index);
-        let plan = self.plan(record, image)?;
-        let spawned = self.spawner.spawn(base, plan, &inherited, group_directory.as_ref())?;
+        let spawned = self.spawner.spawn(base, self.plan(record), &inherited, group_directory.as_ref())?;
         drop(inherited);
         let (pid, pidfd) = (spawned.pid, spawned.pidfd.try_clone());
         let pidfd = pidfd.context("dup", "pidfd").map_err(failed("keep the process"))?;
@@ -100,11 +101,10 @@ impl Ground<'_> {
 
         let link = std::thread::scope(|scope| {
             let outside = scope.spawn(|| {
-                group.add(pid).map_err(failed("limit the processes"))?;
                 let attached = self.network.attach(id, record.index, pid, record.spec.block_all);
                 attached.map_err(|source| RunnerError::Network { id: id.clone(), source })
             });
-            let root = self.root(home, image, base, &spawned).map_err(failed("build the root file system"));
+            let root = self.root(image, disk, &spawned).map_err(failed("build the root file system"));
             let sent = root.and_then(|root| send(&ours, &Step::Root, Some(&root)).map_err(failed("send the root")));
             let link: Result<Attachment, RunnerError> = outside
                 .join()
@@ -122,7 +122,7 @@ impl Ground<'_> {
     }
 
     /// Builds the root: the image's layers with the sandbox's ids, under its own disk.
-    fn root(&self, home: &Home, image: &Image, id_base: u32, spawned: &Spawned) -> Result<OwnedFd, CallError> {
+    fn root(&self, image: &Image, disk: &Disk, spawned: &Spawned) -> Result<OwnedFd, CallError> {
         let user_namespace = linux::namespace::user_namespace(spawned.pid)?;
         let mut lowers = Vec::with_capacity(image.layers.len());
         for digest in &image.layers {
@@ -130,38 +130,40 @@ impl Ground<'_> {
             linux::mount::map_ids(&layer, &user_namespace)?;
             lowers.push(layer);
         }
-        let disk = disk::mount(&home.disk(), id_base)?;
         linux::mount::overlay(&lowers, &disk.upper, &disk.work)
     }
 
-    fn plan(&self, record: &Record, image: &Image) -> Result<Plan, RunnerError> {
-        let spec = &record.spec;
-        let mut environment: serde_json::Map<String, serde_json::Value> = serde_json::Map::new();
-        for (name, value) in image.environment.iter().chain(&spec.environment) {
-            environment.insert(name.clone(), value.clone().into());
-        }
+    fn plan(&self, record: &Record) -> Plan {
+        Plan { host_name: record.spec.id.clone(), resolvers: self.resolvers.to_vec(), open_files: 1 << 20 }
+    }
+
+    /// Writes the daemon's settings into memory that the child inherits; their shape is `daemon::Settings`.
+    fn settings(&self, spec: &Spec, image: &Image) -> Result<OwnedFd, RunnerError> {
+        let told = [
+            ("DAYTONA_ORGANIZATION_ID", &spec.organization_id),
+            ("DAYTONA_REGION_ID", &spec.region),
+            ("DAYTONA_SANDBOX_SNAPSHOT", &spec.snapshot),
+        ];
+        let told = told.into_iter().map(|(name, value)| (name.to_owned(), value.clone()));
+        let variables = image.environment.iter().cloned().chain(told).chain(spec.environment.iter().cloned());
+        let variables: serde_json::Map<String, serde_json::Value> =
+            variables.map(|(name, value)| (name, value.into())).collect();
+        let work_dir = Some(&image.working_directory).filter(|path| !path.is_empty());
         let settings = serde_json::json!({
             "listener_fd": 3,
             "ready_fd": 4,
             "sandbox_id": spec.id,
-            "organization_id": spec.organization_id,
-            "region": spec.region,
-            "snapshot": spec.snapshot,
             "user": if spec.user.is_empty() { &image.user } else { &spec.user },
-            "work_dir": image.working_directory,
-            "env": environment,
-            "cpu_thousandths": spec.cpu_thousandths,
+            "work_dir": work_dir,
+            "env": variables,
+            "cpu_count": spec.cpu_thousandths.div_ceil(1000),
             "memory_bytes": spec.memory_bytes,
             "grace_ms": self.grace_ms,
         });
-        let daemon_settings = serde_json::to_string(&settings)
+        let text = serde_json::to_vec(&settings)
             .map_err(|source| RunnerError::Encode { what: "daemon settings", source })?;
-        Ok(Plan {
-            host_name: spec.id.clone(),
-            resolvers: self.resolvers.to_vec(),
-            daemon_settings,
-            open_files: 1 << 20,
-        })
+        linux::exec::seal("settings", &text)
+            .map_err(|source| RunnerError::Kernel { action: "pass the settings", id: spec.id.clone(), source })
     }
 
     /// Waits for the daemon's word, or for the reason why there will be none.

@@ -1,19 +1,22 @@
 //! All that lives on this host: the one mutable table, and what finds it again after a crash.
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fs_err as fs;
 use linux::cgroup::Hierarchy;
+use linux::errno::CallError;
+use types::{Clock, Random};
 
 use crate::boot::{self, Ground};
 use crate::error::RunnerError;
 use crate::image::{Image, Store};
 use crate::net::{self, Network};
 use crate::place;
-use crate::sandbox::disk;
+use crate::pool::Pool;
+use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{Home, Record, Spec};
 use crate::spawner::Spawner;
 
@@ -32,6 +35,10 @@ pub struct Settings {
     pub network: net::Settings,
     /// Lines of `/etc/resolv.conf` inside.
     pub resolvers: Vec<String>,
+    /// How many disks to keep ready, and their size.
+    pub ready_disks: usize,
+    /// Size of the disks that are kept ready.
+    pub ready_disk_bytes: u64,
     /// Bound on processes and threads of one sandbox.
     pub processes: u32,
     /// How long a daemon may take to answer.
@@ -60,8 +67,12 @@ pub struct Host {
     network: Network,
     spawner: Spawner,
     daemon: OwnedFd,
+    pool: Pool,
     table: Mutex<Table>,
-    now_seconds: fn() -> u32,
+    /// Holds the directory of sockets open: their paths lead through this descriptor.
+    run: OwnedFd,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +97,12 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Host {
     /// Prepares the machine and finds what an earlier run left: running sandboxes are taken over, half-made ones are
     /// removed.
-    pub fn open(settings: Settings, daemon: &[u8], now_seconds: fn() -> u32) -> Result<Self, RunnerError> {
+    pub fn open(
+        settings: Settings,
+        daemon: &[u8],
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, RunnerError> {
         let images = Store::open(&settings.data_directory)?;
         for name in ["sandboxes", "run"] {
             let path = settings.data_directory.join(name);
@@ -98,13 +114,20 @@ impl Host {
         let host = |action: &'static str| move |source| RunnerError::Host { action, source };
         let hierarchy = Hierarchy::detect().map_err(host("find the control groups"))?;
         let daemon = linux::exec::seal("daytona-daemon", daemon).map_err(host("seal the daemon"))?;
-        let table = recover(&settings)?;
+        let run = settings.data_directory.join("run");
+        let run = fs::File::open(&run)
+            .map(|run| OwnedFd::from(run.into_parts().0))
+            .map_err(|source| RunnerError::File { action: "open", path: run, source })?;
+        let table = recover(&settings, run.as_fd())?;
         let running: Vec<net::Running> = table.entries.values().filter_map(|entry| locked(entry).running()).collect();
         let network = Network::open(&settings.network, &running)
             .map_err(|source| RunnerError::NetworkHost { source })?;
         let spawner = Spawner::new(settings.spawner.clone());
+        let pool = settings.data_directory.join("pool");
+        let pool = Pool::open(pool, settings.ready_disk_bytes, settings.ready_disks, clock.clone())?;
+        let table = Mutex::new(table);
         let opened =
-            Self { settings, images, hierarchy, network, spawner, daemon, table: Mutex::new(table), now_seconds };
+            Self { settings, images, hierarchy, network, spawner, daemon, pool, table, run, clock, random };
         opened.sweep()?;
         Ok(opened)
     }
@@ -116,7 +139,7 @@ impl Host {
 
     /// Returns where the daemon of a sandbox listens.
     pub fn socket(&self, id: &str) -> PathBuf {
-        Home::new(&self.settings.data_directory, id).socket
+        Home::new(&self.settings.data_directory, self.run.as_fd(), id).socket
     }
 
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
@@ -145,10 +168,25 @@ impl Host {
             path: directory.clone(),
             source,
         })?;
-        disk::format(&entry.home.disk(), spec.disk_bytes, identity(&spec.id), (self.now_seconds)())
+        let made = self.disk(&entry.home.disk(), spec.disk_bytes, entry.index);
+        let made = made
             .map_err(|source| RunnerError::Kernel { action: "make the disk", id: spec.id.clone(), source })?;
-        let record = Record { spec: spec.clone(), index: entry.index, process: None };
-        self.run(entry, record, image)
+        let record = Record { spec: spec.clone(), index: entry.index, process: None, daemon_version: String::new() };
+        self.run(entry, record, image, &made)
+    }
+
+    /// Takes a disk from the pool, or makes one when the pool has none of that size.
+    fn disk(&self, path: &Path, bytes: u64, index: u32) -> Result<Disk, CallError> {
+        let id_base = place::first_id(self.settings.id_base, index);
+        if let Some(disk) = self.pool.take(path, bytes, id_base)? {
+            return Ok(disk);
+        }
+        let mut identity = [0; 16];
+        self.random.fill(&mut identity);
+        disk::format(path, bytes, identity, disk::seconds(&*self.clock))?;
+        let disk = disk::mount(path)?;
+        disk.give(id_base)?;
+        Ok(disk)
     }
 
     /// Starts a sandbox that is here; returns its daemon's version.
@@ -166,20 +204,23 @@ impl Host {
         };
         if entry.alive() {
             // Booted before: the caller's answer was lost, or it asks twice.
-            return Ok(String::new());
+            return Ok(record.daemon_version);
         }
         self.tidy(entry)?;
-        disk::wait_until_released(&entry.home.disk()).map_err(|source| RunnerError::Kernel {
+        let path = entry.home.disk();
+        let mounted = disk::wait_until_released(&path).and_then(|()| disk::mount(&path));
+        let mounted = mounted.map_err(|source| RunnerError::Kernel {
             action: "mount the disk",
             id: record.spec.id.clone(),
             source,
         })?;
-        self.run(entry, record, image)
+        self.run(entry, record, image, &mounted)
     }
 
-    fn run(&self, entry: &mut Entry, mut record: Record, image: &Image) -> Result<String, RunnerError> {
-        let booted = self.ground().boot(&record, &entry.home, image)?;
+    fn run(&self, entry: &mut Entry, mut record: Record, image: &Image, disk: &Disk) -> Result<String, RunnerError> {
+        let booted = self.ground().boot(&record, &entry.home, image, disk)?;
         record.process = Some(booted.process);
+        record.daemon_version.clone_from(&booted.daemon_version);
         entry.home.save(&record).inspect_err(|_| boot::end(&booted.pidfd))?;
         entry.process = Some(booted.pidfd);
         entry.record = Some(record);
@@ -233,6 +274,18 @@ impl Host {
             self.tidy(&mut entry)?;
         }
         Ok(if entry.record.is_some() { Presence::Stopped } else { Presence::Absent })
+    }
+
+    /// Returns a descriptor that becomes readable when the sandbox has ended; `None` when it does not run.
+    pub fn process(&self, id: &str) -> Option<OwnedFd> {
+        let entry = self.find(id).ok()?;
+        let entry = locked(&entry);
+        entry.process.as_ref()?.try_clone().ok()
+    }
+
+    /// Returns what preparing the network found and changed, for the log.
+    pub fn network_report(&self) -> &net::Report {
+        self.network.report()
     }
 
     /// Shuts or opens the network of a sandbox, now and for its next start.
@@ -338,7 +391,7 @@ impl Host {
         let index = (0..places).find(|index| !table.indexes.contains(index));
         let index = index.ok_or_else(|| RunnerError::Full { id: id.to_owned(), places })?;
         table.indexes.insert(index);
-        let home = Home::new(&self.settings.data_directory, id);
+        let home = Home::new(&self.settings.data_directory, self.run.as_fd(), id);
         let entry = Arc::new(Mutex::new(Entry { home, index, record: None, process: None }));
         table.entries.insert(id.to_owned(), entry.clone());
         Ok(entry)
@@ -371,13 +424,13 @@ impl Entry {
 }
 
 /// Reads what is on disk: sandboxes that run are held by their process again.
-fn recover(settings: &Settings) -> Result<Table, RunnerError> {
+fn recover(settings: &Settings, run: BorrowedFd<'_>) -> Result<Table, RunnerError> {
     let mut table = Table::default();
     let directory = settings.data_directory.join("sandboxes");
     let listed = |source| RunnerError::File { action: "list", path: directory.clone(), source };
     for entry in fs::read_dir(&directory).map_err(listed)? {
         let Ok(id) = entry.map_err(listed)?.file_name().into_string() else { continue };
-        let home = Home::new(&settings.data_directory, &id);
+        let home = Home::new(&settings.data_directory, run, &id);
         let Some(record) = home.load()? else {
             home.remove()?;
             continue;
@@ -394,14 +447,4 @@ fn recover(settings: &Settings) -> Result<Table, RunnerError> {
         table.entries.insert(id, Arc::new(Mutex::new(Entry { home, index, record: Some(record), process })));
     }
     Ok(table)
-}
-
-/// A disk's UUID is its sandbox's.
-fn identity(id: &str) -> [u8; 16] {
-    let digits: Vec<u8> = id.bytes().filter_map(|byte| char::from(byte).to_digit(16)).map(|digit| digit as u8).collect();
-    let mut identity = [0; 16];
-    for (byte, pair) in identity.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair.iter().fold(0, |value, digit| value << 4 | digit);
-    }
-    identity
 }

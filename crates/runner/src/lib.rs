@@ -11,5 +11,6 @@ pub mod place;
 pub mod image;
 pub mod sandbox;
 pub mod spawner;
+pub mod pool;
 pub mod boot;
 pub mod host;

@@ -21,11 +21,13 @@ const POLICY: &str = include_str!("../policy/seccomp-x86_64.json");
 /// The order in which the policy's filters are installed: where both refuse a call the last one's error is seen.
 const POLICY_ORDER: [&str; 2] = ["known", "refused"];
 
-/// Asks for one process. The message carries the control socket, the listener, the daemon program and, where the
-/// host has version 2 control groups, the group's directory.
+/// Asks for one process. The message carries the control socket, the listener, the daemon program, its settings, the doors of the
+/// version 1 control groups and, where the host has version 2 ones, the group's directory.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
     id_base: u32,
+    /// Whether the last descriptor is a version 2 group.
+    into_group: bool,
     plan: Plan,
 }
 
@@ -69,11 +71,17 @@ impl Spawner {
         group: Option<&OwnedFd>,
     ) -> Result<Spawned, RunnerError> {
         let failed = |source: CallError| RunnerError::Spawn { source };
-        let request = serde_json::to_vec(&Request { id_base, plan }).map_err(|source| RunnerError::Encode {
+        let request = serde_json::to_vec(&Request { id_base, into_group: group.is_some(), plan }).map_err(|source| RunnerError::Encode {
             what: "spawn request",
             source,
         })?;
-        let mut descriptors = vec![inherited.control.as_fd(), inherited.listener.as_fd(), inherited.daemon.as_fd()];
+        let mut descriptors = vec![
+            inherited.control.as_fd(),
+            inherited.listener.as_fd(),
+            inherited.daemon.as_fd(),
+            inherited.settings.as_fd(),
+        ];
+        descriptors.extend(inherited.doors.iter().map(AsFd::as_fd));
         descriptors.extend(group.map(AsFd::as_fd));
         let mut guard = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match guard.take() {
@@ -118,7 +126,7 @@ pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
     let failed = |source: CallError| RunnerError::Spawn { source };
     let proof = SingleThreaded::prove().map_err(failed)?;
     let filter = Filter::compile(POLICY, &POLICY_ORDER).map_err(|source| RunnerError::Policy { source })?;
-    let mut buffer = vec![0; 256 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     loop {
         while linux::process::reap().is_some() {}
         let (length, descriptors) = linux::socket::receive(socket, &mut buffer).map_err(failed)?;
@@ -150,14 +158,13 @@ fn spawn(
 ) -> Result<Spawned, String> {
     let request: Request = serde_json::from_slice(message).map_err(|error| error.to_string())?;
     let mut descriptors = descriptors.into_iter();
-    let (Some(control), Some(listener), Some(daemon)) = (descriptors.next(), descriptors.next(), descriptors.next())
-    else {
-        return Err("descriptors are missing".to_owned());
-    };
-    let group = descriptors.next();
+    let mut next = || descriptors.next().ok_or_else(|| "a descriptor is missing".to_owned());
+    let (control, listener, daemon, settings) = (next()?, next()?, next()?, next()?);
+    let mut doors: Vec<OwnedFd> = descriptors.collect();
+    let group = if request.into_group { doors.pop() } else { None };
     let (ready, go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let plan = &request.plan;
-    let mut inherited = Some(Inherited { control, listener, daemon });
+    let mut inherited = Some(Inherited { control, listener, daemon, settings, doors });
     let body = || {
         // The ids are ours only once the parent has written the maps; it closes the pipe then.
         let mut byte = [0];

@@ -20,33 +20,46 @@ pub struct Disk {
     pub work: OwnedFd,
 }
 
+/// Returns the clock's time as a file system keeps it: seconds since 1970.
+pub fn seconds(clock: &dyn types::Clock) -> u32 {
+    u32::try_from(clock.now().as_second()).unwrap_or_default()
+}
+
 /// Makes the file at `path`; `identity` becomes the file system's UUID.
 pub fn format(path: &Path, bytes: u64, identity: [u8; 16], now_seconds: u32) -> Result<(), CallError> {
     let options = std::fs::File::options().write(true).create_new(true).open(path);
     linux::ext4::format(&options.context("create", path.display())?, bytes, identity, now_seconds)
 }
 
-/// Mounts the disk at `path` for a sandbox whose root is `id_base` on the host.
-pub fn mount(path: &Path, id_base: u32) -> Result<Disk, CallError> {
+/// Mounts the disk at `path`.
+pub fn mount(path: &Path) -> Result<Disk, CallError> {
     let file = std::fs::File::options().read(true).write(true).open(path).context("open", path.display())?;
     let device = linux::loopback::attach(&file)?;
     let attributes = Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOATIME;
     let mounted = mount::filesystem("ext4", &[("source", &device.path), ("discard", "")], attributes)?;
     // The mount holds the device from here on.
     drop(device);
-    let upper = directory(&mounted, "upper", 0o755, id_base)?;
-    let work = directory(&mounted, "work", 0o700, id_base)?;
+    let upper = directory(&mounted, "upper", 0o755)?;
+    let work = directory(&mounted, "work", 0o700)?;
     Ok(Disk { mount: mounted, upper, work })
 }
 
-/// Opens a directory of the disk, making it on first use. The sandbox's root owns it, as the overlay shows the upper
-/// directory's owner as that of `/`.
-fn directory(disk: &OwnedFd, name: &str, mode: u32, id_base: u32) -> Result<OwnedFd, CallError> {
+impl Disk {
+    /// Gives a new disk to the sandbox whose root is `id_base` on the host: the overlay shows the upper directory's
+    /// owner as that of `/`.
+    pub fn give(&self, id_base: u32) -> Result<(), CallError> {
+        let (user, group) = (Uid::from_raw(id_base), Gid::from_raw(id_base));
+        for directory in [&self.upper, &self.work] {
+            rustix::fs::fchown(directory, Some(user), Some(group)).context("fchown", "disk")?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a directory of the disk, making it on first use.
+fn directory(disk: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, CallError> {
     match rustix::fs::mkdirat(disk, name, Mode::from_raw_mode(mode)) {
         Ok(()) => {
-            let (user, group) = (Uid::from_raw(id_base), Gid::from_raw(id_base));
-            rustix::fs::chownat(disk, name, Some(user), Some(group), AtFlags::SYMLINK_NOFOLLOW)
-                .context("chownat", name)?;
             rustix::fs::chmodat(disk, name, Mode::from_raw_mode(mode), AtFlags::empty()).context("chmodat", name)?;
         }
         Err(rustix::io::Errno::EXIST) => {}

@@ -21,8 +21,6 @@ pub struct Plan {
     pub host_name: String,
     /// Lines of `/etc/resolv.conf`.
     pub resolvers: Vec<String>,
-    /// The daemon's one argument.
-    pub daemon_settings: String,
     /// How many files one process may have open.
     pub open_files: u64,
 }
@@ -48,6 +46,11 @@ pub struct Inherited {
     pub listener: OwnedFd,
     /// The sealed daemon program.
     pub daemon: OwnedFd,
+    /// The daemon's settings. They hold the sandbox's variables, so they travel as a descriptor: an argument could be
+    /// read by every process inside.
+    pub settings: OwnedFd,
+    /// Lead into the version 1 control groups that limit it.
+    pub doors: Vec<OwnedFd>,
 }
 
 /// Hidden from the sandbox: they tell of the host, or change it.
@@ -73,6 +76,7 @@ const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Sets the sandbox up and becomes the daemon; returns only the error that stopped it.
 pub fn run(plan: &Plan, filter: &linux::seccomp::Filter, inherited: Inherited) -> Result<Infallible, CallError> {
+    linux::cgroup::enter(&inherited.doors)?;
     linux::namespace::become_root()?;
     rustix::process::setsid().context("setsid", "first process")?;
     mount::make_private(open_directory("/")?)?;
@@ -92,8 +96,8 @@ pub fn run(plan: &Plan, filter: &linux::seccomp::Filter, inherited: Inherited) -
     rustix::process::umask(Mode::from_raw_mode(0o022));
     filter.install()?;
     linux::capability::drop_all_but_kept()?;
-    let Inherited { control, listener, daemon } = inherited;
-    linux::exec::execute(daemon, &["daytona-daemon", &plan.daemon_settings], &[], &[listener, control])
+    let Inherited { control, listener, daemon, settings, .. } = inherited;
+    linux::exec::execute(daemon, &["daytona-daemon", "fd:5"], &[], &[listener, control, settings])
 }
 
 fn open_directory(path: &str) -> Result<OwnedFd, CallError> {

@@ -1,6 +1,7 @@
 //! What was ordered, and what the host keeps of it on disk.
 
 use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -52,6 +53,8 @@ pub struct Record {
     pub index: u32,
     /// The first process, `None` when stopped.
     pub process: Option<Process>,
+    /// Version of the daemon that ran last.
+    pub daemon_version: String,
 }
 
 /// Names a process for good: ids are used again, start times with them are not.
@@ -68,17 +71,17 @@ pub struct Process {
 pub struct Home {
     /// Holds everything of the sandbox but its socket.
     pub directory: PathBuf,
-    /// The daemon's socket; in a directory of its own because its path must be short.
+    /// The daemon's socket. Reached through a descriptor of its directory, since a socket's path has at most 107
+    /// bytes and a data directory may be deep.
     pub socket: PathBuf,
 }
 
 impl Home {
-    /// Names the places of sandbox `id` below the data directory.
-    pub fn new(data_directory: &Path, id: &str) -> Self {
-        let short: String = id.chars().filter(char::is_ascii_hexdigit).collect();
+    /// Names the places of sandbox `id` below the data directory, whose `run` directory is open as `run`.
+    pub fn new(data_directory: &Path, run: BorrowedFd<'_>, id: &str) -> Self {
         Self {
             directory: data_directory.join("sandboxes").join(id),
-            socket: data_directory.join("run").join(short + ".sock"),
+            socket: PathBuf::from(format!("/proc/self/fd/{}/{id}", run.as_raw_fd())),
         }
     }
 

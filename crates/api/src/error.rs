@@ -1,0 +1,138 @@
+//! Every failure to its status, code and message: the only place that chooses them.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use engine::port::{Class, RunnerError};
+use store::StoreError;
+
+/// Why a request failed. The display texts of the first group are the contract's words; clients compare them.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// There is no key, or it is unknown or expired.
+    #[error("Invalid credentials")]
+    InvalidCredentials,
+    /// The key may not do this.
+    #[error("Access denied")]
+    AccessDenied,
+    /// No such sandbox in the caller's organisation.
+    #[error("Sandbox with ID or name {reference} not found")]
+    SandboxNotFound {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// No such path, or not with this method.
+    #[error("Cannot {method} {path}")]
+    NoRoute {
+        /// The method.
+        method: String,
+        /// The path.
+        path: String,
+    },
+    /// The name is in use.
+    #[error("Sandbox with name {name} already exists")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+    /// Another change must end first.
+    #[error("Sandbox state change in progress")]
+    StateChangeInProgress,
+    /// Others kept writing the same sandbox.
+    #[error("Sandbox was modified by another operation")]
+    Modified,
+    /// The sandbox was made and did not start.
+    #[error("Sandbox failed to start: {reason}")]
+    FailedToStart {
+        /// Why.
+        reason: String,
+    },
+    /// The request breaks a rule, which the sentence names.
+    #[error("{rule}")]
+    Invalid {
+        /// The rule, in the contract's words where it has any.
+        rule: String,
+    },
+    /// The body is too long.
+    #[error("request body is longer than {limit_bytes} bytes")]
+    BodyTooLarge {
+        /// The most that is read.
+        limit_bytes: usize,
+    },
+    /// The operation is part of the contract and not built yet.
+    #[error("{operation} is not built yet; the conformance table lists what is (cargo x conformance)")]
+    NotBuilt {
+        /// Method and path.
+        operation: String,
+    },
+    /// The field is part of the contract and not built yet. Ignoring it could run code with less protection than asked.
+    #[error("`{field}` is not built yet: leave it out or empty")]
+    FieldNotBuilt {
+        /// The field, as the client spells it.
+        field: &'static str,
+    },
+    /// Keys could not be checked.
+    #[error("Temporary authentication service error")]
+    Authenticate(#[source] StoreError),
+    /// The rows could not be read or written.
+    #[error("An unexpected error occurred.")]
+    Store(#[from] StoreError),
+    /// The runner could not answer.
+    #[error("The sandbox host is not available: try again")]
+    RunnerAway(#[source] RunnerError),
+    /// The runner failed.
+    #[error("An unexpected error occurred.")]
+    Runner(#[source] RunnerError),
+}
+
+/// What the finishing layer needs to write the body; it alone knows path and time.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    /// Names a broken rule.
+    pub(crate) fn invalid(rule: impl Into<String>) -> Self {
+        Self::Invalid { rule: rule.into() }
+    }
+
+    /// Returns status and code.
+    pub fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Invalid { .. } | Self::FailedToStart { .. } => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::AccessDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::SandboxNotFound { .. } | Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::NameTaken { .. } | Self::StateChangeInProgress | Self::Modified => {
+                (StatusCode::CONFLICT, "CONFLICT")
+            }
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
+            Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
+            Self::Authenticate(_) | Self::RunnerAway(_) => (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+            Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
+        }
+    }
+}
+
+impl From<RunnerError> for ApiError {
+    fn from(error: RunnerError) -> Self {
+        match error.class {
+            Class::Retry => Self::RunnerAway(error),
+            Class::Reject | Class::Gone | Class::Bug => Self::Runner(error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status();
+        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+            tracing::error!(error = &self as &dyn std::error::Error, "a request failed");
+        }
+        let mut response = status.into_response();
+        response.extensions_mut().insert(Failure { status, code, message: self.to_string() });
+        response
+    }
+}

@@ -1,0 +1,5 @@
+//! Handlers, one file per noun: extract, call one thing, show.
+
+pub(crate) mod config;
+pub(crate) mod health;
+pub(crate) mod sandbox;

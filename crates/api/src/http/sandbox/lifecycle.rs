@@ -1,0 +1,46 @@
+//! Starting and stopping.
+
+use axum::Json as Answer;
+use axum::extract::State;
+use daytona_wire::api::sandbox as wire;
+use daytona_wire::error::ErrorBody;
+
+use crate::caller::Writer;
+use crate::error::ApiError;
+use crate::request::{Query, Segments};
+use crate::state::ApiState;
+use crate::{lifecycle as rules, sandbox, view};
+
+/// Starts a stopped sandbox and answers once it takes commands, or a little later with the state it is in.
+#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/start", tag = "sandbox",
+    params(("sandboxIdOrName" = String, Path, description = "Id or name")),
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn start(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let (token, now) = (sandbox::auth_token(&state), state.clock.now());
+    let change = |sandbox| rules::start(sandbox, &token, now);
+    let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
+    let settled = sandbox::settle(&state, written).await?;
+    Ok(Answer(view::sandbox::full(settled, &state.settings)))
+}
+
+/// Stops a sandbox and keeps its files; with `force` without asking its processes.
+#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/stop", tag = "sandbox", params(
+    ("sandboxIdOrName" = String, Path, description = "Id or name"),
+    ("force" = Option<bool>, Query, description = "Kill the processes without asking them first")
+), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn stop(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+    query: Query,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let (force, now) = (query.truth("force")?.unwrap_or(false), state.clock.now());
+    let change = |sandbox| rules::stop(sandbox, force, now);
+    let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
+    let settled = sandbox::settle(&state, written).await?;
+    Ok(Answer(view::sandbox::full(settled, &state.settings)))
+}

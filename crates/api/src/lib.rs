@@ -1,0 +1,30 @@
+//! Reality to HTTP: the control plane's published interface under `/api`.
+//!
+//! Must not know: SQL, Linux, how a sandbox is made. Start at [`router::router`]; a request passes `caller`
+//! (who), `request` (what was sent), `limits` (is it allowed), a handler in `http`, and `view` on its way out.
+//! Invariants: a handler that takes a caller is authorised; what belongs to another organisation does not exist; every
+//! failure leaves through [`error`] in one shape; nothing that is not built is silently ignored.
+#![forbid(unsafe_code)]
+
+pub mod settings;
+pub mod error;
+pub mod callers;
+pub mod state;
+mod caller;
+mod request;
+mod moment;
+mod limits;
+mod lifecycle;
+mod list;
+mod view;
+mod sandbox;
+mod http;
+mod unbuilt;
+mod finish;
+pub mod router;
+
+pub use callers::{Caller, Callers};
+pub use error::ApiError;
+pub use router::{openapi, openapi_json, router};
+pub use settings::{Oidc, Region, Settings};
+pub use state::{ApiState, Parts};

@@ -1,0 +1,170 @@
+//! What an input may be. The contract sets no bounds on names, labels and variables; these keep one request from filling
+//! the database, and are far above what any client sends.
+
+use std::collections::BTreeMap;
+
+use daytona_wire::api::sandbox::CreateSandbox;
+use types::resource::Resources;
+use types::sandbox::Intervals;
+
+use crate::error::ApiError;
+use crate::settings::Settings;
+
+const NAME_CHARACTERS: usize = 255;
+const USER_CHARACTERS: usize = 64;
+const MAP_ENTRIES: usize = 1_024;
+const MAP_BYTES: usize = 128 * 1_024;
+
+/// Checks a sandbox's name: a text that is safe to show, because dashboards and mails show it.
+pub(crate) fn name(name: &str) -> Result<(), ApiError> {
+    if name.chars().count() > NAME_CHARACTERS {
+        return Err(ApiError::invalid(format!("name must be at most {NAME_CHARACTERS} characters long")));
+    }
+    let lower = name.to_lowercase();
+    let unsafe_parts = ["<", ">", "://", "www."];
+    if name.chars().any(char::is_control) || unsafe_parts.iter().any(|part| lower.contains(part)) {
+        return Err(ApiError::invalid("name must not contain control characters, HTML or URLs"));
+    }
+    if name.trim() != name || name.trim().is_empty() {
+        return Err(ApiError::invalid("name must not be blank, nor start or end with a space"));
+    }
+    Ok(())
+}
+
+/// Checks the user inside: a name, a number, or either with a group after a colon.
+pub(crate) fn user(user: &str) -> Result<(), ApiError> {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "_-.:$".contains(character);
+    let fits = user.len() <= USER_CHARACTERS && user.chars().all(allowed) && !user.starts_with(['-', '.', ':']);
+    if fits { Ok(()) } else { Err(ApiError::invalid("user must be a user name or number inside the sandbox")) }
+}
+
+/// Checks labels.
+pub(crate) fn labels(labels: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    map("labels", labels)
+}
+
+/// Checks variables: what `execve(2)` can carry.
+pub(crate) fn env(env: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    map("env", env)?;
+    if env.keys().any(|key| key.contains('=')) {
+        return Err(ApiError::invalid("env must not contain a variable whose name holds `=`"));
+    }
+    Ok(())
+}
+
+fn map(field: &str, map: &BTreeMap<String, String>) -> Result<(), ApiError> {
+    let bytes: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if map.len() > MAP_ENTRIES || bytes > MAP_BYTES {
+        return Err(ApiError::invalid(format!(
+            "{field} must be at most {MAP_ENTRIES} entries and {MAP_BYTES} bytes together"
+        )));
+    }
+    if map.iter().any(|(key, value)| key.is_empty() || key.contains('\0') || value.contains('\0')) {
+        return Err(ApiError::invalid(format!("{field} must not contain an empty key or a NUL")));
+    }
+    Ok(())
+}
+
+/// Returns what a new sandbox may use: what was asked for, within the deployment's bounds, else the snapshot's.
+pub(crate) fn resources(
+    asked: &CreateSandbox,
+    snapshot: Resources,
+    settings: &Settings,
+) -> Result<Resources, ApiError> {
+    let most = settings.most_per_sandbox;
+    Ok(Resources {
+        cpu: amount("cpu", "CPU", "", asked.cpu, snapshot.cpu, most.cpu)?,
+        gpu: 0,
+        memory_gib: amount("memory", "Memory", "GiB", asked.memory, snapshot.memory_gib, most.memory_gib)?,
+        disk_gib: amount("disk", "Disk", "GiB", asked.disk, snapshot.disk_gib, most.disk_gib)?,
+    })
+}
+
+/// Zero counts as not asked, as in the contract.
+fn amount(
+    field: &str,
+    word: &str,
+    unit: &str,
+    asked: Option<i64>,
+    otherwise: u32,
+    most: u32,
+) -> Result<u32, ApiError> {
+    match asked {
+        None | Some(0) => Ok(otherwise),
+        Some(number) if number < 0 => Err(ApiError::invalid(format!("{field} must not be less than 0"))),
+        Some(number) => u32::try_from(number).ok().filter(|number| *number <= most).ok_or_else(|| {
+            ApiError::invalid(format!(
+                "{word} request {number}{unit} exceeds maximum allowed per sandbox ({most}{unit})."
+            ))
+        }),
+    }
+}
+
+/// Reads an idle time before a stop, in minutes.
+pub(crate) fn auto_stop(minutes: i64) -> Result<u32, ApiError> {
+    not_negative("Auto-stop", minutes)
+}
+
+/// Reads a stopped time before archiving, in minutes: 0 means the longest, and longer than the longest is the longest.
+pub(crate) fn auto_archive(minutes: i64, settings: &Settings) -> Result<u32, ApiError> {
+    let longest = settings.longest_auto_archive_minutes;
+    Ok(match not_negative("Auto-archive", minutes)? {
+        0 => longest,
+        minutes => minutes.min(longest),
+    })
+}
+
+/// Reads a stopped time before deletion, in minutes; every negative number means never.
+pub(crate) fn auto_delete(minutes: i64) -> Result<i32, ApiError> {
+    i32::try_from(minutes.max(-1)).map_err(|_| too_long("Auto-delete"))
+}
+
+/// Returns the intervals of a new sandbox.
+pub(crate) fn intervals(asked: &CreateSandbox, settings: &Settings) -> Result<Intervals, ApiError> {
+    let otherwise = Intervals::default();
+    Ok(Intervals {
+        auto_stop: asked.auto_stop_interval.map_or(Ok(otherwise.auto_stop), auto_stop)?,
+        auto_archive: asked
+            .auto_archive_interval
+            .map_or(Ok(otherwise.auto_archive), |minutes| auto_archive(minutes, settings))?,
+        auto_delete: asked.auto_delete_interval.map_or(Ok(otherwise.auto_delete), auto_delete)?,
+    })
+}
+
+fn not_negative(word: &str, minutes: i64) -> Result<u32, ApiError> {
+    if minutes < 0 {
+        return Err(ApiError::invalid(format!("{word} interval must be non-negative")));
+    }
+    // The database and the SDKs hold 32 signed bits.
+    i32::try_from(minutes).map(i32::unsigned_abs).map_err(|_| too_long(word))
+}
+
+fn too_long(word: &str) -> ApiError {
+    ApiError::invalid(format!("{word} interval must be at most {} minutes", i32::MAX))
+}
+
+/// Refuses what is asked for and not built. Empty values, which SDKs send without being asked, pass.
+pub(crate) fn built(asked: &CreateSandbox) -> Result<(), ApiError> {
+    let text = |value: &Option<String>| value.as_ref().is_some_and(|text| !text.trim().is_empty());
+    let positive = |value: Option<i64>| value.is_some_and(|number| number > 0);
+    let refused = [
+        ("buildInfo", asked.build_info.is_some()),
+        ("volumes", asked.volumes.as_ref().is_some_and(|list| !list.is_empty())),
+        ("secrets", asked.secrets.as_ref().is_some_and(|list| !list.is_empty())),
+        ("linkedSandbox", text(&asked.linked_sandbox)),
+        ("networkAllowList", text(&asked.network_allow_list)),
+        ("domainAllowList", text(&asked.domain_allow_list)),
+        ("outboundProxyUrl", text(&asked.outbound_proxy_url)),
+        ("otelEndpointOverride", text(&asked.otel_endpoint_override)),
+        ("gpu", positive(asked.gpu)),
+        ("gpuType", asked.gpu_type.as_ref().is_some_and(|list| !list.is_empty())),
+        ("kvm", asked.kvm == Some(true)),
+        ("spot", asked.spot == Some(true)),
+        ("ttlMinutes", positive(asked.ttl_minutes)),
+        ("autoPauseInterval", positive(asked.auto_pause_interval)),
+    ];
+    match refused.into_iter().find(|(_, asked)| *asked) {
+        Some((field, _)) => Err(ApiError::FieldNotBuilt { field }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! Every route on one screen, grouped by who calls it.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Info, OpenApi, Server};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::ApiState;
+use crate::{finish, http, unbuilt};
+
+/// The document is written once: it cannot change while the process lives.
+static DOCUMENT: LazyLock<String> = LazyLock::new(openapi_json);
+
+fn operations() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        // anyone
+        .routes(routes!(http::config::get))
+        .routes(routes!(http::health::live))
+        .routes(routes!(http::health::ready))
+        // SDKs, the command line client, the dashboard
+        .routes(routes!(http::sandbox::list, http::sandbox::create))
+        .routes(routes!(http::sandbox::list_paginated))
+        .routes(routes!(http::sandbox::get, http::sandbox::delete))
+        .routes(routes!(http::sandbox::lifecycle::start))
+        .routes(routes!(http::sandbox::lifecycle::stop))
+        .routes(routes!(http::sandbox::setting::labels))
+        .routes(routes!(http::sandbox::setting::auto_stop))
+        .routes(routes!(http::sandbox::setting::auto_archive))
+        .routes(routes!(http::sandbox::setting::auto_delete))
+        .routes(routes!(http::sandbox::setting::public))
+        .routes(routes!(http::sandbox::setting::network))
+        .routes(routes!(http::sandbox::access::last_activity))
+        .routes(routes!(http::sandbox::access::toolbox_proxy_url))
+}
+
+/// Serves the interface under `/api`.
+pub fn router(state: ApiState) -> Router {
+    let (built, document) = operations().split_for_parts();
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::PUT,
+            Method::PATCH,
+            Method::POST,
+            Method::DELETE,
+            Method::OPTIONS,
+        ])
+        .expose_headers([finish::VERSION])
+        .max_age(Duration::from_secs(3600));
+    let api = unbuilt::routes(built, &document)
+        .route("/openapi.json", get(serve_document))
+        .fallback(finish::no_route)
+        .method_not_allowed_fallback(finish::no_route)
+        .layer(cors)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), finish::finish));
+    Router::new().nest("/api", api).with_state(state)
+}
+
+async fn serve_document() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+}
+
+/// Returns the OpenAPI document of what is built.
+pub fn openapi() -> OpenApi {
+    let mut document = operations().into_openapi();
+    document.info = Info::new("Daytona-compatible sandbox API", "1");
+    document.servers = Some(vec![Server::new("/api")]);
+    let components = document.components.get_or_insert_with(Components::new);
+    components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    document.security = Some(vec![SecurityRequirement::new("bearer", Vec::<String>::new())]);
+    document
+}
+
+/// Returns the document as it is committed in `openapi/api.json`.
+pub fn openapi_json() -> String {
+    // A document that cannot be written would have no operations; the test that compares it with the file says so.
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}

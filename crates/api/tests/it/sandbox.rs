@@ -1,0 +1,242 @@
+//! The life of a sandbox as a client sees it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use testkit::{Call, FakeRunner, TestApi};
+use types::sandbox::Network;
+
+#[tokio::test]
+async fn a_life() {
+    let api = TestApi::start().await.unwrap();
+    let created = api.call("POST", "/api/sandbox", json!({"name": "box", "labels": {"a": "b"}, "env": {"X": "1"}})).await;
+    assert_eq!(created.status, 200);
+    let id = created.text("id");
+    let expected = json!({
+        "id": id,
+        "organizationId": api.organization_id.to_string(),
+        "name": "box",
+        "snapshot": "default",
+        "user": "daytona",
+        "env": {"X": "1"},
+        "labels": {"a": "b"},
+        "public": false,
+        "networkBlockAll": false,
+        "target": "us",
+        "cpu": 1,
+        "gpu": 0,
+        "memory": 1,
+        "disk": 3,
+        "kvm": false,
+        "spot": false,
+        "state": "started",
+        "desiredState": "started",
+        "recoverable": false,
+        "backupState": "None",
+        "autoStopInterval": 15,
+        "autoArchiveInterval": 10080,
+        "autoDeleteInterval": -1,
+        "volumes": [],
+        "sandboxClass": "container",
+        "createdAt": "2026-11-22T04:13:40.000Z",
+        "updatedAt": "2026-11-22T04:13:40.000Z",
+        "lastActivityAt": "2026-11-22T04:13:40.000Z",
+        "daemonVersion": FakeRunner::DAEMON_VERSION,
+        "toolboxProxyUrl": "http://localhost:3000/toolbox",
+    });
+    assert_eq!(created.json(), expected);
+    for reference in [id.as_str(), "box"] {
+        assert_eq!(api.call("GET", &format!("/api/sandbox/{reference}"), Value::Null).await.json(), expected);
+    }
+    for (request, state, call) in [
+        ("stop?force=false", "stopped", Call::Stop { force: false }),
+        ("start", "started", Call::Start),
+        ("stop?force=true", "stopped", Call::Stop { force: true }),
+    ] {
+        api.runner.take_calls();
+        let answer = api.call("POST", &format!("/api/sandbox/box/{request}"), Value::Null).await;
+        assert_eq!((answer.status.as_u16(), answer.text("state").as_str()), (200, state), "{request}");
+        assert_eq!(api.runner.take_calls(), [call]);
+    }
+    let deleted = api.call("DELETE", &format!("/api/sandbox/{id}"), Value::Null).await;
+    assert_eq!((deleted.status.as_u16(), deleted.text("state").as_str()), (200, "destroying"));
+    assert!(api.host_has(0).await);
+    assert_gone(&api, &id).await;
+}
+
+async fn assert_gone(api: &TestApi, reference: &str) {
+    for _ in 0..1_000 {
+        let answer = api.call("GET", &format!("/api/sandbox/{reference}"), Value::Null).await;
+        if answer.status == 404 {
+            assert_eq!(answer.text("message"), format!("Sandbox with ID or name {reference} not found"));
+            return;
+        }
+        assert_eq!(answer.text("state"), "destroying");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("{reference} is never gone");
+}
+
+async fn named(api: &TestApi, name: &str) -> Value {
+    let created = api.call("POST", "/api/sandbox", json!({"name": name})).await;
+    assert_eq!(created.status, 200, "{}", created.json());
+    created.json()
+}
+
+#[tokio::test]
+async fn a_name_is_free_at_once_after_a_delete() {
+    let api = TestApi::start().await.unwrap();
+    let first = named(&api, "box").await;
+    let taken = api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
+    assert_eq!((taken.status.as_u16(), taken.text("message").as_str()), (409, "Sandbox with name box already exists"));
+    api.runner.delay("destroy", Duration::from_millis(200));
+    api.call("DELETE", "/api/sandbox/box", Value::Null).await;
+    assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.status, 404);
+    let second = named(&api, "box").await;
+    assert_ne!(first["id"], second["id"]);
+    assert!(api.host_has(1).await);
+}
+
+#[tokio::test]
+async fn asking_again_is_harmless() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "box").await;
+    api.runner.take_calls();
+    let again = api.call("POST", "/api/sandbox/box/start", Value::Null).await;
+    assert_eq!((again.status.as_u16(), again.text("state").as_str()), (200, "started"));
+    for _ in 0..2 {
+        let stopped = api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
+        assert_eq!((stopped.status.as_u16(), stopped.text("state").as_str()), (200, "stopped"));
+    }
+    assert_eq!(api.runner.take_calls(), [Call::Stop { force: false }]);
+    let id = api.call("GET", "/api/sandbox/box", Value::Null).await.text("id");
+    api.runner.delay("destroy", Duration::from_millis(100));
+    for _ in 0..2 {
+        let deleted = api.call("DELETE", &format!("/api/sandbox/{id}"), Value::Null).await;
+        assert_eq!((deleted.status.as_u16(), deleted.text("state").as_str()), (200, "destroying"));
+    }
+    let start = api.call("POST", &format!("/api/sandbox/{id}/start"), Value::Null).await;
+    assert_eq!((start.status.as_u16(), start.text("message").as_str()), (409, "Sandbox state change in progress"));
+}
+
+#[tokio::test]
+async fn a_slow_change_answers_with_the_state_it_is_in() {
+    let api = TestApi::start_with(|settings| settings.patience = Duration::from_millis(20)).await.unwrap();
+    for call in ["create", "stop", "start"] {
+        api.runner.delay(call, Duration::from_millis(200));
+    }
+    let created = api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
+    assert_eq!((created.status.as_u16(), created.text("state").as_str()), (200, "creating"));
+    let early = api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
+    assert_eq!((early.status.as_u16(), early.text("message").as_str()), (409, "Sandbox state change in progress"));
+    for (request, passing, reached) in [("", "creating", "started"), ("stop", "stopping", "stopped"), ("start", "starting", "started")] {
+        if !request.is_empty() {
+            let answer = api.call("POST", &format!("/api/sandbox/box/{request}"), Value::Null).await;
+            assert_eq!(answer.text("state"), passing);
+        }
+        for _ in 0..1_000 {
+            let state = api.call("GET", "/api/sandbox/box", Value::Null).await.text("state");
+            if state == reached {
+                break;
+            }
+            assert_eq!(state, passing);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.text("state"), reached);
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_to_go_when_it_stops_goes() {
+    let api = TestApi::start().await.unwrap();
+    api.call("POST", "/api/sandbox", json!({"name": "box", "autoDeleteInterval": 0})).await;
+    let stopped = api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
+    assert_eq!((stopped.status.as_u16(), stopped.text("state").as_str()), (200, "destroyed"));
+    assert!(api.runner.is_empty());
+    assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn settings_are_stored_and_returned() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "box").await;
+    let labels = api.call("PUT", "/api/sandbox/box/labels", json!({"labels": {"k": "v"}})).await;
+    assert_eq!((labels.status.as_u16(), labels.json()), (200, json!({"labels": {"k": "v"}})));
+    for (path, field, expected) in [
+        ("autostop/0", "autoStopInterval", json!(0)),
+        ("autostop/60", "autoStopInterval", json!(60)),
+        ("autoarchive/0", "autoArchiveInterval", json!(43_200)),
+        ("autoarchive/99999999", "autoArchiveInterval", json!(43_200)),
+        ("autoarchive/5", "autoArchiveInterval", json!(5)),
+        ("autodelete/0", "autoDeleteInterval", json!(0)),
+        ("autodelete/-7", "autoDeleteInterval", json!(-1)),
+        ("public/true", "public", json!(true)),
+        ("public/anything", "public", json!(false)),
+    ] {
+        let answer = api.call("POST", &format!("/api/sandbox/box/{path}"), Value::Null).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()[field]), (200, &expected), "{path}");
+        assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.json()[field], expected, "{path}");
+    }
+    assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.json()["labels"], json!({"k": "v"}));
+    for path in ["autostop/-1", "autoarchive/-1", "autostop/x", "autodelete/99999999999", "autostop/1.5"] {
+        let answer = api.call("POST", &format!("/api/sandbox/box/{path}"), Value::Null).await;
+        assert_eq!(answer.status, 400, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_network_is_shut_at_once_and_lists_are_refused() {
+    let api = TestApi::start().await.unwrap();
+    let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
+    let path = "/api/sandbox/box/network-settings";
+    let shut = api.call("POST", path, json!({"networkBlockAll": true})).await;
+    assert_eq!((shut.status.as_u16(), &shut.json()["networkBlockAll"]), (200, &json!(true)));
+    assert_eq!(api.runner.network(id), Some(Network { block_all: true }));
+    for body in [json!({"networkAllowList": "10.0.0.0/8"}), json!({"domainAllowList": "a.b", "networkBlockAll": false})] {
+        let refused = api.call("POST", path, body).await;
+        assert_eq!((refused.status.as_u16(), refused.text("code").as_str()), (501, "NOT_IMPLEMENTED"));
+    }
+    assert_eq!(api.call("POST", path, json!({})).await.status, 400);
+    assert_eq!(api.call("POST", path, json!({"networkAllowList": ""})).await.status, 200);
+    assert_eq!(api.runner.network(id), Some(Network { block_all: true }), "nothing of this opened it");
+    api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
+    api.call("POST", path, json!({"networkBlockAll": false})).await;
+    api.call("POST", "/api/sandbox/box/start", Value::Null).await;
+    assert_eq!(api.runner.network(id), Some(Network { block_all: false }));
+}
+
+#[tokio::test]
+async fn activity_is_noted() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "box").await;
+    api.clock.advance(Duration::from_secs(90));
+    for body in [Value::Null, json!({"activityType": "x"})] {
+        let noted = api.call("POST", "/api/sandbox/box/last-activity", body).await;
+        assert_eq!((noted.status.as_u16(), noted.body.len()), (201, 0));
+    }
+    let now = api.call("GET", "/api/sandbox/box", Value::Null).await;
+    assert_eq!(now.text("lastActivityAt"), "2026-11-22T04:15:10.000Z");
+    let url = api.call("GET", "/api/sandbox/box/toolbox-proxy-url", Value::Null).await;
+    assert_eq!(url.json(), json!({"url": "http://localhost:3000/toolbox"}));
+}
+
+#[tokio::test]
+async fn a_start_brings_a_new_preview_secret() {
+    let api = TestApi::start().await.unwrap();
+    let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
+    let before = api.store.sandbox_get(id).await.unwrap().unwrap().auth_token;
+    api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
+    api.call("POST", "/api/sandbox/box/start", Value::Null).await;
+    let after = api.store.sandbox_get(id).await.unwrap().unwrap().auth_token;
+    assert_eq!((before.len(), after.len()), (32, 32));
+    assert_ne!(before, after);
+}
+
+#[tokio::test]
+async fn a_name_may_hold_a_slash_when_it_is_encoded() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "team/box ünï").await;
+    let path = "/api/sandbox/team%2Fbox%20%C3%BCn%C3%AF";
+    assert_eq!(api.call("GET", path, Value::Null).await.text("name"), "team/box ünï");
+    assert_eq!(api.call("POST", &format!("{path}/stop"), Value::Null).await.text("state"), "stopped");
+}

@@ -1,0 +1,26 @@
+//! What the control plane itself costs, with a host that costs nothing. A guard against a slip of an order of magnitude,
+//! not a benchmark: `cargo x perf` measures.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testkit::TestApi;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_create_is_a_matter_of_milliseconds() {
+    let api = TestApi::start().await.unwrap();
+    let (mut creates, mut gets) = (Vec::new(), Vec::new());
+    for _ in 0..200 {
+        let began = Instant::now();
+        let created = api.call("POST", "/api/sandbox", json!({"labels": {"a": "b"}})).await;
+        creates.push(began.elapsed());
+        assert_eq!(created.text("state"), "started");
+        let began = Instant::now();
+        api.call("GET", &format!("/api/sandbox/{}", created.text("id")), Value::Null).await;
+        gets.push(began.elapsed());
+    }
+    creates.sort();
+    gets.sort();
+    println!("create p50 {:?} p95 {:?}; get p50 {:?} p95 {:?}", creates[100], creates[190], gets[100], gets[190]);
+    assert!(creates[100] < Duration::from_millis(50), "{:?}", creates[100]);
+}

@@ -1,0 +1,70 @@
+//! `daytona server`: starts every role and serves until told to end.
+
+use std::net::TcpListener;
+
+use anyhow::Context as _;
+use serde_json::json;
+use server::Server;
+use server::bootstrap::{AdminKey, KEY_FILE};
+use service::config::{self, Config};
+use service::flags::Flags;
+use service::{env, environment};
+
+use crate::output;
+
+/// Tells programs where a running server is.
+const STATE_FILE: &str = "server.json";
+
+pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        output::data(&format!("Start the platform.\n\nUsage: daytona server [SETTINGS]\n\n{}", service::reference::help()));
+        return Ok(());
+    }
+    let (config, listener) = resolve(arguments)?;
+    service::telemetry::start(config.settings.log)?;
+    let own = std::env::current_exe().context("find the path of this program")?;
+    let spawner = vec![own.to_string_lossy().into_owned(), "spawner".to_owned()];
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(serve(&config, listener, spawner))
+}
+
+/// Resolves the settings. Port 0 asks for any free port, which is taken here, since the public URL names it.
+fn resolve(arguments: Vec<String>) -> anyhow::Result<(Config, Option<TcpListener>)> {
+    let environment = environment::of_process();
+    let flags = Flags::parse(arguments.clone())?;
+    let config = config::load(&flags, &environment)?;
+    if config.settings.listen.api.port() != 0 {
+        return Ok((config, None));
+    }
+    let listener = TcpListener::bind(config.settings.listen.api).context("find a free port")?;
+    let port = listener.local_addr().context("find a free port")?.port();
+    let named = arguments.iter().position(|argument| argument == "--port" || argument == "--port=0");
+    let mut kept = arguments;
+    if let Some(at) = named {
+        let inline = kept.get(at).is_some_and(|argument| argument.contains('='));
+        kept.drain(at..(at + if inline { 1 } else { 2 }).min(kept.len()));
+    }
+    let mut flags = Flags::parse(kept)?;
+    flags.set(&env::PORT, port.to_string())?;
+    Ok((config::load(&flags, &environment)?, Some(listener)))
+}
+
+async fn serve(config: &Config, listener: Option<TcpListener>, spawner: Vec<String>) -> anyhow::Result<()> {
+    let signals = service::shutdown::listen()?;
+    let data_dir = &config.settings.data_dir;
+    for variable in &config.deferred {
+        output::note(&format!("note: {variable} is set and not used by this version"));
+    }
+    let server = Server::start(config, listener, spawner).await?;
+    if let AdminKey::Generated(key) = &server.admin_key {
+        output::note(&format!("admin API key (shown once; kept in {}): {key}", data_dir.join(KEY_FILE).display()));
+    }
+    let state = json!({ "url": server.url, "pid": std::process::id() });
+    let path = data_dir.join(STATE_FILE);
+    let incoming = data_dir.join("server.incoming");
+    fs_err::write(&incoming, state.to_string()).and_then(|()| fs_err::rename(&incoming, &path))?;
+    output::note(&format!("listening on {}; the API is at {}/api", server.url, server.url));
+    server.run(signals).await;
+    fs_err::remove_file(&path)?;
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! Runs one program to its end: collects its output, keeps its deadline, and kills its whole tree when given up.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use linux::child::{Exit, Program, SpawnError};
+use linux::credential::Credentials;
+use tokio::net::unix::pipe;
+use types::random::{Random, hex_token};
+
+use crate::error::DaemonError;
+use crate::output::{Budget, Output};
+use crate::program::Launch;
+use crate::reaper::Reaper;
+use crate::tree::{self, MARK_VARIABLE, Tree};
+
+/// How much of a command the timeout message repeats.
+const COMMAND_CHARACTERS: usize = 120;
+/// How much of the output the timeout message ends with.
+const TIMEOUT_OUTPUT_BYTES: usize = 4 * 1024;
+const READ_BYTES: usize = 32 * 1024;
+
+/// What every execution needs of the daemon.
+#[derive(Debug)]
+pub struct Executor {
+    /// Who programs act as.
+    pub credentials: Credentials,
+    /// Where they are announced to have ended.
+    pub reaper: Reaper,
+    /// The memory their outputs share.
+    pub budget: Budget,
+    /// Where execution marks come from.
+    pub random: Box<dyn Random>,
+}
+
+/// How a program ended and what it printed.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The exit code; 128 + n for signal n, -1 when it could not be started.
+    pub exit_code: i32,
+    /// Standard output and standard error as written.
+    pub output: Output,
+}
+
+impl Executor {
+    /// Runs a program to its end, or for `timeout_s` seconds at most when that is positive.
+    ///
+    /// When the returned future is dropped, because the client went away, everything the program started is killed.
+    pub async fn run(&self, launch: Launch, timeout_s: Option<i64>) -> Result<Outcome, DaemonError> {
+        let mark = hex_token(&*self.random, 16);
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| DaemonError::Execution { step: "open a pipe", source: error.into() })?;
+        let mut output = Output::new(self.budget.clone());
+        let (pid, exit) = match self.start(&launch, &mark, &writer) {
+            Ok(started) => started,
+            // Part of the contract: a command that cannot start is an answer, not an error.
+            Err(DaemonError::Spawn(SpawnError::Prepare(error))) => {
+                return Err(DaemonError::Spawn(SpawnError::Prepare(error)));
+            }
+            Err(DaemonError::Spawn(error)) => {
+                output.push(DaemonError::Spawn(error).message().trim_start_matches("start a process: ").as_bytes());
+                return Ok(Outcome { exit_code: -1, output });
+            }
+            Err(error) => return Err(error),
+        };
+        // Ours would keep the pipe open for ever.
+        drop(writer);
+        let mut running = Running { executor: self, pid, mark: &mark, is_over: false };
+        let reader = pipe::Receiver::from_owned_fd(reader)
+            .map_err(|source| DaemonError::Execution { step: "watch a pipe", source })?;
+        let end = wait(exit, &reader, &mut output);
+        let exit_code = match timeout_s.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0) {
+            None => end.await?,
+            Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), end).await {
+                Ok(ended) => ended?,
+                Err(_elapsed) => {
+                    running.kill();
+                    let _ = drain(&reader, &mut output);
+                    return Err(timed_out(&launch, seconds, &output));
+                }
+            },
+        };
+        running.is_over = true;
+        Ok(Outcome { exit_code, output })
+    }
+
+    /// Starts a program that nobody waits for; it is collected when it ends.
+    pub fn start_detached(&self, launch: &Launch, output: &OwnedFd) -> Result<(), DaemonError> {
+        self.start(launch, "", output).map(drop)
+    }
+
+    fn start(
+        &self,
+        launch: &Launch,
+        mark: &str,
+        output: &OwnedFd,
+    ) -> Result<(i32, tokio::sync::oneshot::Receiver<Exit>), DaemonError> {
+        let null;
+        let input = if let Some(input) = &launch.input {
+            input.as_fd()
+        } else {
+            null = std::fs::File::open("/dev/null")
+                .map_err(|source| DaemonError::Execution { step: "open /dev/null", source })?;
+            null.as_fd()
+        };
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![input, output.as_fd(), output.as_fd()];
+        descriptors.extend(launch.extra.iter().map(OwnedFd::as_fd));
+        let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let marked = (!mark.is_empty()).then(|| format!("{MARK_VARIABLE}={mark}"));
+        let program = Program {
+            path: text(&launch.path)?,
+            arguments: launch.arguments.iter().map(|argument| text(argument)).collect::<Result<_, _>>()?,
+            environment: variables.chain(marked).map(|variable| text(&variable)).collect::<Result<_, _>>()?,
+            directory: Some(text(&launch.directory)?),
+            descriptors,
+            credentials: (!self.is_already_user()).then(|| self.credentials.clone()),
+        };
+        Ok(self.reaper.spawn(&program)?)
+    }
+
+    /// Without root there is nobody else to become: then commands run as whoever started the daemon.
+    fn is_already_user(&self) -> bool {
+        let own = rustix::process::geteuid();
+        !own.is_root() && own.as_raw() == self.credentials.user_id
+    }
+}
+
+/// A program that has not ended; dropping it kills everything it started.
+struct Running<'a> {
+    executor: &'a Executor,
+    pid: i32,
+    mark: &'a str,
+    is_over: bool,
+}
+
+impl Running<'_> {
+    fn kill(&mut self) {
+        // Once collected, the number may belong to a stranger.
+        if !self.is_over && self.executor.reaper.is_running(self.pid) {
+            tree::kill(Tree { root: self.pid, mark: self.mark, credentials: &self.executor.credentials });
+        }
+        self.is_over = true;
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Waits for the program itself and collects what is printed until then.
+///
+/// Not for the end of the output: a child left in the background may hold the pipe open for hours.
+async fn wait(
+    mut exit: tokio::sync::oneshot::Receiver<Exit>,
+    reader: &pipe::Receiver,
+    output: &mut Output,
+) -> Result<i32, DaemonError> {
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            // The end first: a child in the background may print so fast that there is always something to read.
+            biased;
+            exit = &mut exit => {
+                let unanswered = |_| DaemonError::Execution { step: "wait", source: io::ErrorKind::BrokenPipe.into() };
+                let exit = exit.map_err(unanswered)?;
+                let _ = drain(reader, output);
+                return Ok(match exit {
+                    Exit::Code(code) => code,
+                    // As shells report it, so that 137 and 143 mean what everybody expects of them.
+                    Exit::Signal(signal) => 128 + signal,
+                });
+            }
+            ready = reader.readable(), if is_open => {
+                is_open = ready.is_ok() && read(reader, output).is_ok_and(|bytes| bytes != Some(0));
+            }
+        }
+    }
+}
+
+/// Reads once; `None` when nothing is there, 0 at the end.
+fn read(reader: &pipe::Receiver, output: &mut Output) -> io::Result<Option<usize>> {
+    let mut buffer = [0_u8; READ_BYTES];
+    match reader.try_read(&mut buffer) {
+        Ok(bytes) => {
+            output.push(buffer.get(..bytes).unwrap_or_default());
+            Ok(Some(bytes))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads what was in the pipe when the program ended, and no more: a child in the background may never stop printing.
+fn drain(reader: &pipe::Receiver, output: &mut Output) -> io::Result<()> {
+    let mut left = rustix::io::ioctl_fionread(reader)?;
+    while left > 0 {
+        match read_now(reader, output, left)? {
+            0 => return Ok(()),
+            bytes => left = left.saturating_sub(bytes as u64),
+        }
+    }
+    Ok(())
+}
+
+/// Reads past the runtime, whose idea of readiness may be a moment old.
+fn read_now(reader: &pipe::Receiver, output: &mut Output, limit: u64) -> io::Result<usize> {
+    let mut buffer = [0_u8; READ_BYTES];
+    let limit = usize::try_from(limit).unwrap_or(READ_BYTES).min(READ_BYTES);
+    let bytes = match rustix::io::read(reader, buffer.get_mut(..limit).unwrap_or_default()) {
+        Ok(bytes) => bytes,
+        Err(rustix::io::Errno::AGAIN) => 0,
+        Err(error) => return Err(error.into()),
+    };
+    output.push(buffer.get(..bytes).unwrap_or_default());
+    Ok(bytes)
+}
+
+fn timed_out(launch: &Launch, timeout_s: u64, output: &Output) -> DaemonError {
+    let command = &launch.title;
+    let mut shown: String = command.chars().take(COMMAND_CHARACTERS).collect();
+    if shown.len() < command.len() {
+        shown.push('…');
+    }
+    let output = if output.is_empty() {
+        String::new()
+    } else {
+        format!("; it had printed:\n{}", output.tail_text(TIMEOUT_OUTPUT_BYTES))
+    };
+    DaemonError::ExecutionTimeout { command: shown, timeout_s, output }
+}
+
+fn text(text: &str) -> Result<CString, DaemonError> {
+    CString::new(text).map_err(|_| DaemonError::Invalid {
+        reason: format!("`{}…` contains a NUL character; remove it", text.chars().take(40).collect::<String>().escape_debug()),
+    })
+}

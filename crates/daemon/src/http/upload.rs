@@ -1,0 +1,307 @@
+//! Files on their way in, one or many, of any size, in a few hundred kilobytes of memory.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Body, BodyDataStream};
+use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::extract::{FromRequest as _, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use bytes::{Bytes, BytesMut};
+use daytona_wire::error::ErrorBody;
+use daytona_wire::toolbox::file::{FsFileResult, UploadFilesResponse, UploadedFile};
+use futures_util::{Stream, StreamExt as _};
+use serde::Serialize;
+
+use crate::daemon::Daemon;
+use crate::error::DaemonError;
+use crate::file::blocking;
+use crate::file::incoming::Incoming;
+use crate::http::extract::Query;
+use crate::http::failure::Failure;
+
+/// Small pieces are collected until they are worth waking a thread.
+const PIECE_BYTES: usize = 256 * 1024;
+/// A path field is a path.
+const PATH_FIELD_BYTES: usize = 8 * 1024;
+/// How many files one request may carry.
+const FILES: usize = 10_000;
+
+/// Stores one file from a form or from a bare body.
+#[utoipa::path(post, path = "/files/upload-v2", operation_id = "UploadFile", tag = "file-system",
+    params(("path" = String, Query, description = "Where it goes")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = UploadedFile), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 413, body = ErrorBody)))]
+pub async fn upload_v2(
+    State(daemon): State<Arc<Daemon>>,
+    query: Query,
+    request: Request,
+) -> Result<Json<UploadedFile>, DaemonError> {
+    let path = store_one(&daemon, &query, request).await?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Json(UploadedFile { name, path: path.to_string_lossy().into_owned(), kind: "file".to_owned() }))
+}
+
+/// Stores one file from a form; older SDKs use it, newer ones `/files/upload-v2`.
+#[utoipa::path(post, path = "/files/upload", operation_id = "UploadFileV1", tag = "file-system",
+    params(("path" = String, Query, description = "Where it goes")),
+    request_body(content = Vec<u8>, content_type = "multipart/form-data"),
+    responses((status = 200), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody),
+        (status = 413, body = ErrorBody)))]
+pub async fn upload(
+    State(daemon): State<Arc<Daemon>>,
+    query: Query,
+    request: Request,
+) -> Result<StatusCode, DaemonError> {
+    store_one(&daemon, &query, request).await.map(|_| StatusCode::OK)
+}
+
+async fn store_one(daemon: &Daemon, query: &Query, request: Request) -> Result<PathBuf, DaemonError> {
+    let target = query.required("path").and_then(|path| daemon.origin.resolve("write", path));
+    if is_form(&request) {
+        let mut form = form(request).await?;
+        let stored = match target {
+            Ok(path) => store_file_field(daemon, &mut form, path).await,
+            Err(error) => Err(error),
+        };
+        drain_form(&mut form).await;
+        return stored;
+    }
+    let mut body = request.into_body().into_data_stream();
+    let stored = match target {
+        Ok(path) => store(daemon, path.clone(), &mut body).await.map(|_| path),
+        Err(error) => Err(error),
+    };
+    drain(&mut body).await;
+    stored
+}
+
+async fn store_file_field(daemon: &Daemon, form: &mut Multipart, path: PathBuf) -> Result<PathBuf, DaemonError> {
+    while let Some(mut field) = form.next_field().await.map_err(broken_form)? {
+        if field.name() == Some("file") {
+            store(daemon, path.clone(), &mut field).await?;
+            return Ok(path);
+        }
+    }
+    let reason = "the form has no field `file`; send the contents in a field of that name".to_owned();
+    Err(DaemonError::Invalid { reason })
+}
+
+/// Stores many files: for each, a field `files[i].path` and, somewhere after it, a field `files[i].file`.
+#[utoipa::path(post, path = "/files/bulk-upload", operation_id = "UploadFiles", tag = "file-system",
+    request_body(content = Vec<u8>, content_type = "multipart/form-data"),
+    responses((status = 200, body = UploadFilesResponse), (status = 400, body = ErrorBody),
+        (status = 413, body = ErrorBody)))]
+pub async fn bulk_upload(State(daemon): State<Arc<Daemon>>, request: Request) -> Response {
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let mut batch = Batch::default();
+    match form(request).await {
+        Ok(mut form) => {
+            if let Err(error) = batch.receive(&daemon, &mut form).await {
+                batch.failures.push(Failure::from(error));
+            }
+            drain_form(&mut form).await;
+        }
+        Err(error) => batch.failures.push(Failure::from(error)),
+    }
+    batch.answer(&daemon, &method, &uri)
+}
+
+/// The files of one bulk upload: first paths or path by path, both orders exist.
+#[derive(Debug, Default)]
+struct Batch {
+    paths: HashMap<String, String>,
+    files: Vec<FsFileResult>,
+    failures: Vec<Failure>,
+}
+
+/// The error body, plus what bulk uploads alone have: the reasons one by one, and what arrived all the same.
+#[derive(Debug, Serialize)]
+struct BatchFailure {
+    #[serde(flatten)]
+    error: ErrorBody,
+    errors: Vec<String>,
+    files: Vec<FsFileResult>,
+}
+
+impl Batch {
+    async fn receive(&mut self, daemon: &Daemon, form: &mut Multipart) -> Result<(), DaemonError> {
+        while let Some(mut field) = form.next_field().await.map_err(broken_form)? {
+            match field.name().and_then(parse_field_name) {
+                Some((index, FieldKind::Path)) => {
+                    if self.paths.len() >= FILES {
+                        let reason = format!("one upload carries at most {FILES} files; send the rest in another");
+                        return Err(DaemonError::Invalid { reason });
+                    }
+                    let path = read_path(&mut field).await?;
+                    self.paths.insert(index, path);
+                }
+                Some((index, FieldKind::File)) => {
+                    let outcome = self.receive_file(daemon, &index, &mut field).await;
+                    outcome.unwrap_or_else(|error| self.failures.push(Failure::from(error)));
+                    drain(&mut field).await;
+                }
+                None => {}
+            }
+        }
+        if self.files.is_empty() && self.failures.is_empty() {
+            let reason = "the form has no files; send fields `files[0].path` and `files[0].file`".to_owned();
+            return Err(DaemonError::Invalid { reason });
+        }
+        Ok(())
+    }
+
+    async fn receive_file(
+        &mut self,
+        daemon: &Daemon,
+        index: &str,
+        field: &mut Field<'_>,
+    ) -> Result<(), DaemonError> {
+        let path = self.paths.remove(index).ok_or_else(|| DaemonError::Invalid {
+            reason: format!("field `files[{index}].file` came before `files[{index}].path`; send the path first"),
+        })?;
+        let target = daemon.origin.resolve("write", &path)?;
+        let bytes = store(daemon, target, field).await?;
+        self.files.push(FsFileResult { path, bytes });
+        Ok(())
+    }
+
+    fn answer(self, daemon: &Daemon, method: &Method, uri: &Uri) -> Response {
+        let Self { files, failures, .. } = self;
+        // Every answer has the status of its first failure that is not the client's own mistake, or simply 400.
+        let Some(first) = failures.iter().find(|failure| failure.status == StatusCode::PAYLOAD_TOO_LARGE) else {
+            let Some(first) = failures.first() else {
+                return Json(UploadFilesResponse { files, errors: Vec::new() }).into_response();
+            };
+            let status = if first.status.is_server_error() { first.status } else { StatusCode::BAD_REQUEST };
+            return fail(Failure { status, ..first.clone() }, failures, files, daemon, method, uri);
+        };
+        fail(first.clone(), failures, files, daemon, method, uri)
+    }
+}
+
+fn fail(
+    failure: Failure,
+    failures: Vec<Failure>,
+    files: Vec<FsFileResult>,
+    daemon: &Daemon,
+    method: &Method,
+    uri: &Uri,
+) -> Response {
+    let errors = failures.into_iter().map(|failure| failure.message).collect();
+    let error = failure.body(method, uri, daemon.clock.now());
+    (failure.status, Json(BatchFailure { error, errors, files })).into_response()
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldKind {
+    Path,
+    File,
+}
+
+/// Reads `files[<index>].path` or `files[<index>].file`.
+fn parse_field_name(name: &str) -> Option<(String, FieldKind)> {
+    let (index, kind) = name.strip_prefix("files[")?.split_once("].")?;
+    let kind = match kind {
+        "path" => FieldKind::Path,
+        "file" => FieldKind::File,
+        _ => return None,
+    };
+    let is_index = !index.is_empty() && index.len() <= 10 && index.bytes().all(|digit| digit.is_ascii_digit());
+    is_index.then(|| (index.to_owned(), kind))
+}
+
+async fn read_path(field: &mut Field<'_>) -> Result<String, DaemonError> {
+    let mut text = BytesMut::new();
+    while let Some(chunk) = field.chunk().await.map_err(broken_form)? {
+        text.extend_from_slice(&chunk);
+        if text.len() > PATH_FIELD_BYTES {
+            let reason = format!("a path field has more than {PATH_FIELD_BYTES} bytes; send one path");
+            return Err(DaemonError::Invalid { reason });
+        }
+    }
+    String::from_utf8(text.to_vec()).map_err(|_| DaemonError::Invalid {
+        reason: "a path field is not UTF-8; encode paths as UTF-8".to_owned(),
+    })
+}
+
+/// Writes everything a stream delivers to a file; the file appears when the stream has ended well.
+async fn store<S, E>(daemon: &Daemon, target: PathBuf, pieces: &mut S) -> Result<u64, DaemonError>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+    E: std::fmt::Display,
+{
+    let token = daemon.token();
+    let mut incoming = blocking(move || Incoming::create(&target, &token)).await?;
+    let mut collected = BytesMut::new();
+    loop {
+        let piece = pieces.next().await.transpose().map_err(|error| DaemonError::Body { reason: error.to_string() })?;
+        let is_over = piece.is_none();
+        collected.extend_from_slice(&piece.unwrap_or_default());
+        if collected.len() >= PIECE_BYTES || (is_over && !collected.is_empty()) {
+            // Keeps the buffer's memory: `split` would free it with every piece.
+            let full = std::mem::take(&mut collected);
+            (incoming, collected) = blocking(move || {
+                incoming.write(&full)?;
+                Ok((incoming, full))
+            })
+            .await?;
+            collected.clear();
+        }
+        if is_over {
+            return blocking(move || incoming.finish()).await;
+        }
+    }
+}
+
+/// Reads and forgets the rest: a client that is still sending would not hear the answer.
+async fn drain<S, E>(pieces: &mut S)
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    while let Some(Ok(_)) = pieces.next().await {}
+}
+
+async fn drain_form(form: &mut Multipart) {
+    while let Ok(Some(mut field)) = form.next_field().await {
+        drain(&mut field).await;
+    }
+}
+
+fn is_form(request: &Request) -> bool {
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
+}
+
+async fn form(request: Request) -> Result<Multipart, DaemonError> {
+    if !is_form(&request) {
+        let mut body: BodyDataStream = Body::into_data_stream(request.into_body());
+        drain(&mut body).await;
+        let reason = "this operation takes multipart/form-data with a boundary; set the content type".to_owned();
+        return Err(DaemonError::Invalid { reason });
+    }
+    Multipart::from_request(request, &()).await.map_err(|error| DaemonError::Invalid { reason: error.body_text() })
+}
+
+fn broken_form(error: MultipartError) -> DaemonError {
+    DaemonError::Body { reason: error.body_text() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_numbered_fields_are_files() {
+        assert_eq!(parse_field_name("files[0].path"), Some(("0".into(), FieldKind::Path)));
+        assert_eq!(parse_field_name("files[12].file"), Some(("12".into(), FieldKind::File)));
+        for name in ["files", "files[].path", "files[x].path", "files[0].name", "files[-1].file", "files[99999999999].path"] {
+            assert_eq!(parse_field_name(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The daemon's life: become init, resolve the user, answer requests, and end with everything that runs.
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::Listener as _;
+use linux::credential::{Credentials, assume_files};
+use rustix::process::Signal;
+use tokio::signal::unix::{SignalKind, signal};
+use types::SystemClock;
+
+use crate::daemon::{Daemon, VERSION};
+use crate::error::DaemonError;
+use crate::file::blocking;
+use crate::http::router::router;
+use crate::program::Launch;
+use crate::settings::Settings;
+use crate::tree;
+
+/// File operations wait on disks, not processors; more threads would only cost memory.
+const FILE_THREADS: usize = 16;
+const THREAD_STACK_BYTES: usize = 512 * 1024;
+const THREAD_IDLE: Duration = Duration::from_secs(5);
+/// How often stopping processes are looked at.
+const POLL: Duration = Duration::from_millis(5);
+/// Where the sandbox's own program writes.
+const ENTRYPOINT_LOG: &str = "/tmp/daytona-entrypoint.log";
+/// What new files may be used for by default: by others, to read.
+const UMASK: u32 = 0o022;
+
+/// Runs the daemon until it is told to end. The caller must not have started a thread or opened a file.
+pub fn run(settings: &Settings) -> Result<(), DaemonError> {
+    let ready = linux::child::inherit(settings.ready_fd)?;
+    let outcome = linux::child::inherit(settings.listener_fd).map_err(DaemonError::from);
+    let started = outcome.and_then(|listener| {
+        become_init()?;
+        let daemon = Daemon::new(settings, Box::new(SystemClock))?;
+        let runtime = runtime(&daemon.account.credentials)?;
+        Ok((listener, daemon, runtime))
+    });
+    match started {
+        Ok((listener, daemon, runtime)) => {
+            let result = runtime.block_on(live(&daemon, settings, listener, ready));
+            // Without waiting for a thread that a stuck file system may hold for ever.
+            runtime.shutdown_background();
+            result
+        }
+        Err(error) => {
+            announce(ready, &format!("E{}", error.message()));
+            Err(error)
+        }
+    }
+}
+
+/// Takes in orphans, and keeps the sandbox's processes out of this one's memory.
+fn become_init() -> Result<(), DaemonError> {
+    let failed = |step| move |error: rustix::io::Errno| DaemonError::Runtime { step, source: error.into() };
+    // The first process of a namespace inherits orphans anyway; this makes it so when run by hand, too.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(failed("inherit orphans"))?;
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .map_err(failed("forbid to be traced"))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
+    Ok(())
+}
+
+fn runtime(credentials: &Credentials) -> Result<tokio::runtime::Runtime, DaemonError> {
+    let failed = |source| DaemonError::Runtime { step: "start the runtime", source };
+    let is_root = rustix::process::geteuid().is_root();
+    let user = (is_root && !credentials.is_root()).then(|| credentials.clone());
+    if let Some(user) = user.clone() {
+        // Tried once where it can be told; what fails here would fail on every thread.
+        let attempt = std::thread::Builder::new().spawn(move || assume_files(&user)).map_err(failed)?;
+        attempt.join().map_err(|_| failed(std::io::ErrorKind::Other.into()))??;
+    }
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS)
+        .thread_stack_size(THREAD_STACK_BYTES)
+        .thread_keep_alive(THREAD_IDLE)
+        .on_thread_start(move || {
+            if user.as_ref().is_some_and(|user| assume_files(user).is_err()) {
+                // A thread that acts as root on the user's behalf would be a hole; rather no daemon at all.
+                std::process::abort();
+            }
+        })
+        .build()
+        .map_err(failed)
+}
+
+async fn live(
+    daemon: &Arc<Daemon>,
+    settings: &Settings,
+    listener: OwnedFd,
+    ready: OwnedFd,
+) -> Result<(), DaemonError> {
+    let started = async {
+        let failed = |step| move |source| DaemonError::Runtime { step, source };
+        let listener = std::os::unix::net::UnixListener::from(listener);
+        listener.set_nonblocking(true).map_err(failed("listen"))?;
+        let listener = tokio::net::UnixListener::from_std(listener).map_err(failed("listen"))?;
+        let child_ended = signal(SignalKind::child()).map_err(failed("watch for ended processes"))?;
+        let terminate = signal(SignalKind::terminate()).map_err(failed("watch for the end"))?;
+        start_entrypoint(daemon, settings).await?;
+        // Cheap to ask, and proves that the socket is one.
+        listener.local_addr().map_err(failed("listen"))?;
+        Ok((listener, child_ended, terminate))
+    };
+    let (listener, child_ended, mut terminate) = match started.await {
+        Ok(parts) => parts,
+        Err(error) => {
+            let error: DaemonError = error;
+            announce(ready, &format!("E{}", error.message()));
+            return Err(error);
+        }
+    };
+    announce(ready, &format!("R{VERSION}\n"));
+    let server = axum::serve(listener, router(Arc::clone(daemon)));
+    tokio::select! {
+        result = server.into_future() => {
+            result.map_err(|source| DaemonError::Runtime { step: "accept connections", source })
+        }
+        () = daemon.executor.reaper.run(child_ended) => Ok(()),
+        _ = terminate.recv() => {
+            end_all(daemon, Duration::from_millis(settings.grace_ms)).await;
+            Ok(())
+        }
+    }
+}
+
+/// Tells the runner how the start went; it may have lost interest, which is no reason to stop.
+fn announce(ready: OwnedFd, message: &str) {
+    let _ = std::fs::File::from(ready).write_all(message.as_bytes());
+}
+
+/// Starts the sandbox's own program; one that cannot be started says so in its log and is no reason not to serve.
+async fn start_entrypoint(daemon: &Daemon, settings: &Settings) -> Result<(), DaemonError> {
+    let Some(program) = settings.entrypoint.first() else { return Ok(()) };
+    let log = blocking(|| {
+        let path = Path::new(ENTRYPOINT_LOG);
+        std::fs::File::create(path).map_err(|error| DaemonError::file("write", path, error))
+    })
+    .await?;
+    let variables = daemon.environment.with(None)?;
+    let found = if program.contains('/') { None } else { crate::program::find(program, &variables) };
+    let launch = Launch {
+        title: program.clone(),
+        path: found.unwrap_or_else(|| program.clone()),
+        arguments: settings.entrypoint.clone(),
+        variables,
+        directory: daemon.origin.work_dir.clone(),
+        input: None,
+        extra: Vec::new(),
+    };
+    let log = OwnedFd::from(log);
+    if let Err(error) = daemon.executor.start_detached(&launch, &log) {
+        let _ = std::fs::File::from(log).write_all(format!("{}\n", error.message()).as_bytes());
+    }
+    Ok(())
+}
+
+/// Asks every process to end, waits, and kills the rest.
+async fn end_all(daemon: &Daemon, grace: Duration) {
+    tree::signal_everybody(Signal::TERM);
+    // A stopped process hears nothing until it goes on.
+    tree::signal_everybody(Signal::CONT);
+    let deadline = tokio::time::Instant::now() + grace;
+    while tree::everybody() > 0 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+        daemon.executor.reaper.collect();
+    }
+    tree::signal_everybody(Signal::KILL);
+}

@@ -1,0 +1,115 @@
+//! The engine as others hold it: starts the loops, takes hints, lets callers wait for rest.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use store::{Store, StoreError};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use types::sandbox::Sandbox;
+use types::{Clock, SandboxId};
+
+use crate::driver::Driver;
+use crate::loops::sandbox::Keeper;
+use crate::loops::{liveness, purge};
+use crate::port::Runner;
+
+/// How the engine paces itself.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How often it looks for sandboxes that are not at rest; a wake is faster.
+    pub scan_period: Duration,
+    /// How often it looks whether what is said to run does run.
+    pub liveness_period: Duration,
+    /// How often it forgets rows of destroyed sandboxes.
+    pub purge_period: Duration,
+    /// How many sandboxes are made or started at once.
+    pub concurrent_starts: usize,
+    /// How many stops, removals and other steps run at once.
+    pub concurrent_ends: usize,
+    /// How long a step that may be retried is retried before the sandbox is in error. Removal is never given up.
+    pub give_up_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            scan_period: Duration::from_secs(10),
+            liveness_period: Duration::from_secs(60),
+            purge_period: Duration::from_secs(600),
+            concurrent_starts: 32,
+            concurrent_ends: 128,
+            give_up_after: Duration::from_secs(300),
+        }
+    }
+}
+
+/// Makes rows real. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    driver: Driver<Keeper>,
+}
+
+impl Engine {
+    /// Looks at every sandbox that is said to run, so that what a former process left is known, goes on with what
+    /// was cut off, and starts the loops.
+    pub async fn start(store: Store, runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+        let stopping = CancellationToken::new();
+        let keeper = Keeper {
+            store,
+            runner,
+            clock,
+            starting: Semaphore::new(settings.concurrent_starts),
+            ending: Semaphore::new(settings.concurrent_ends),
+            give_up_after: settings.give_up_after,
+            stopping: stopping.clone(),
+        };
+        let driver = Driver::new(keeper, stopping);
+        liveness::look_at_all(driver.clone()).await;
+        driver.clone().scan().await;
+        driver.every(settings.scan_period, Driver::scan);
+        driver.every(settings.liveness_period, liveness::look_at_all);
+        driver.every(settings.purge_period, purge::purge);
+        Self { driver }
+    }
+
+    /// Hints that a sandbox may have something to do. Returns at once; without the hint the next scan finds it.
+    pub fn wake(&self, id: SandboxId) {
+        self.driver.wake(id, None);
+    }
+
+    /// Hints as [`Engine::wake`] does, and hands over the row just written, which saves a read.
+    pub fn wake_with(&self, sandbox: Sandbox) {
+        self.driver.wake(sandbox.id, Some(sandbox));
+    }
+
+    /// Wakes the engine about a row just written and waits until the sandbox rests, at most for `patience`. Returns the
+    /// row as it is then, `None` when the sandbox is gone.
+    pub async fn settle(&self, sandbox: Sandbox, patience: Duration) -> Result<Option<Sandbox>, StoreError> {
+        let id = sandbox.id;
+        self.wake_with(sandbox);
+        self.wait(id, patience).await
+    }
+
+    /// Waits until a sandbox rests, at most for `patience`. Returns the row as it is then, `None` when it is gone.
+    pub async fn wait(&self, id: SandboxId, patience: Duration) -> Result<Option<Sandbox>, StoreError> {
+        match self.driver.wait(id, patience).await {
+            Some(sandbox) => Ok(Some(sandbox)),
+            None => self.driver.reconciler().store.sandbox_get(id).await,
+        }
+    }
+
+    /// Looks at one sandbox now: the runner saw it end. The message is only a reason to look.
+    pub async fn look(&self, id: SandboxId) -> Result<(), StoreError> {
+        if let Some(sandbox) = self.driver.reconciler().store.sandbox_get(id).await? {
+            liveness::look(&self.driver, sandbox).await;
+        }
+        Ok(())
+    }
+
+    /// Takes no more work and waits for the steps under way, at most for `grace`. Returns whether all ended; what did
+    /// not is found again at the next start.
+    pub async fn shutdown(&self, grace: Duration) -> bool {
+        self.driver.shutdown(grace).await
+    }
+}

@@ -1,0 +1,15 @@
+//! Rows to reality: makes what was observed equal to what was desired.
+//!
+//! Must not know: HTTP, how a host does anything (that is behind [`port::Runner`]). Start at [`engine::Engine`]; what it
+//! decides is [`plan::plan`], what it does is [`act::act`]. Invariants: one sandbox has one step at a time; a step is one
+//! call that may be repeated; a wake is a hint and never believed, the row is; only this crate writes `observed`.
+#![forbid(unsafe_code)]
+
+pub mod port;
+pub mod plan;
+pub mod act;
+mod driver;
+mod loops;
+pub mod engine;
+
+pub use engine::{Engine, Settings};

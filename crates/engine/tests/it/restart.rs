@@ -1,0 +1,129 @@
+//! A new process of the server finds what the former one left.
+
+use std::time::Duration;
+
+use engine::Settings;
+use engine::port::Class;
+use testkit::{Call, FakeRunner};
+use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+
+use crate::house::{House, SOON, eventually};
+
+/// A row as a sandbox that ran under a former process left it.
+fn ran(house: &House, number: u128) -> Sandbox {
+    Sandbox {
+        observed: Observed::Started,
+        network_applied: Some(Network::default()),
+        daemon_version: Some(FakeRunner::DAEMON_VERSION.to_owned()),
+        ..house.sandbox(number)
+    }
+}
+
+#[tokio::test]
+async fn what_still_runs_runs_on() {
+    let house = House::new().await;
+    let row = house.insert(ran(&house, 1)).await;
+    house.runner.put(row.id, Observed::Started, Network::default());
+    let _engine = house.engine().await;
+    assert_eq!(house.read(&row).await, Some(row));
+    assert_eq!(house.runner.take_calls(), [Call::Observe]);
+}
+
+#[tokio::test]
+async fn what_no_longer_runs_is_stopped_and_not_started_again() {
+    let house = House::new().await;
+    let row = house.insert(ran(&house, 1)).await;
+    house.runner.put(row.id, Observed::Stopped, Network::default());
+    let engine = house.engine().await;
+    let now = engine.wait(row.id, SOON).await.unwrap().unwrap();
+    assert_eq!((now.desired, now.observed), (Desired::Stopped, Observed::Stopped));
+    assert_eq!(house.runner.take_calls(), [Call::Observe]);
+}
+
+#[tokio::test]
+async fn what_was_to_go_when_it_stops_goes() {
+    let house = House::new().await;
+    let ephemeral = Sandbox { intervals: Intervals { auto_delete: 0, ..Intervals::default() }, ..ran(&house, 1) };
+    let row = house.insert(ephemeral).await;
+    house.runner.put(row.id, Observed::Stopped, Network::default());
+    let engine = house.engine().await;
+    engine.wait(row.id, SOON).await.unwrap();
+    assert_eq!(house.read(&row).await, None);
+    assert!(house.runner.is_empty());
+}
+
+#[tokio::test]
+async fn what_lost_its_files_says_so() {
+    let house = House::new().await;
+    let row = house.insert(ran(&house, 1)).await;
+    let _engine = house.engine().await;
+    let now = house.read(&row).await.unwrap();
+    assert_eq!(now.observed, Observed::Error);
+    assert_eq!(now.error_reason.as_deref(), Some("its files are gone from the host"));
+}
+
+#[tokio::test]
+async fn a_change_that_was_cut_off_is_finished() {
+    let house = House::new().await;
+    let creating = house.insert(house.sandbox(1)).await;
+    let starting = house.insert(Sandbox { observed: Observed::Stopped, ..ran(&house, 2) }).await;
+    let stopping = house.insert(Sandbox { desired: Desired::Stopped, ..ran(&house, 3) }).await;
+    let going = house.insert(Sandbox { desired: Desired::Destroyed, ..ran(&house, 4) }).await;
+    // The former process had made it and could not write so.
+    house.runner.put(creating.id, Observed::Started, Network::default());
+    house.runner.put(starting.id, Observed::Stopped, Network::default());
+    for row in [&stopping, &going] {
+        house.runner.put(row.id, Observed::Started, Network::default());
+    }
+    let _engine = house.engine().await;
+    for (row, expected) in [(&creating, Observed::Started), (&starting, Observed::Started), (&stopping, Observed::Stopped)] {
+        eventually("the change is finished", async || {
+            house.read(row).await.is_some_and(|now| now.observed == expected && now.at_rest())
+        })
+        .await;
+        assert_eq!(house.runner.observed(row.id), expected);
+    }
+    eventually("the removal is finished", async || house.read(&going).await.is_none()).await;
+    assert_eq!(house.runner.len(), 3);
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_looked_at_changes_nothing() {
+    let house = House::new().await;
+    let row = house.insert(ran(&house, 1)).await;
+    house.runner.put(row.id, Observed::Started, Network::default());
+    house.runner.fail("observe", &[Class::Retry]);
+    let _engine = house.engine().await;
+    assert_eq!(house.read(&row).await, Some(row));
+}
+
+#[tokio::test]
+async fn one_that_ends_by_itself_is_noticed() {
+    let house = House::new().await;
+    let settings = Settings {
+        liveness_period: Duration::from_millis(10),
+        scan_period: Duration::from_secs(3600),
+        ..Settings::default()
+    };
+    let engine = house.engine_with(settings).await;
+    let row = house.insert(house.sandbox(1)).await;
+    let row = engine.settle(row, SOON).await.unwrap().unwrap();
+    house.runner.put(row.id, Observed::Stopped, Network::default());
+    eventually("it is seen stopped", async || {
+        house.read(&row).await.is_some_and(|now| now.observed == Observed::Stopped && now.desired == Desired::Stopped)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_word_from_the_runner_is_only_a_reason_to_look() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = house.insert(house.sandbox(1)).await;
+    let row = engine.settle(row, SOON).await.unwrap().unwrap();
+    engine.look(row.id).await.unwrap();
+    assert_eq!(house.read(&row).await, Some(row.clone()), "it runs, whatever was said");
+    house.runner.put(row.id, Observed::Stopped, Network::default());
+    engine.look(row.id).await.unwrap();
+    assert_eq!(house.read(&row).await.map(|now| now.observed), Some(Observed::Stopped));
+}

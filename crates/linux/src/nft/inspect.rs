@@ -1,0 +1,100 @@
+//! Looks at what is installed: chains with their hooks and policies, and rules with their comments, of any owner.
+
+use super::wire::{self, Family, HEADER_BYTES, chain, rule};
+use crate::errno::CallError;
+use crate::netlink::attribute::{self, Attributes, Reader};
+use crate::netlink::{Message, Socket};
+
+/// A chain that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledChain {
+    /// Family of its table.
+    pub family: Family,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// Whether it decides, as a base chain, about what passes through this host.
+    pub forwards: bool,
+    /// Whether it drops what no rule of its decided.
+    pub drops_by_default: bool,
+}
+
+/// A rule that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstalledRule {
+    /// The number that it is deleted by.
+    pub handle: u64,
+    /// Its comment; empty when it has none.
+    pub comment: String,
+}
+
+/// Lists every chain of this namespace whose family this crate speaks.
+pub fn list_chains(socket: &mut Socket) -> Result<Vec<InstalledChain>, CallError> {
+    let mut chains = Vec::new();
+    let flags = libc::NLM_F_DUMP | libc::NLM_F_ACK;
+    let kind = wire::kind(libc::NFT_MSG_GETCHAIN);
+    socket.query(Message::new(kind, flags, wire::body(0, 0), "list chains", "all"), |_, body| {
+        chains.extend(read_chain(body));
+    })?;
+    Ok(chains)
+}
+
+/// Lists the rules of a chain.
+pub fn list_rules(
+    socket: &mut Socket,
+    family: Family,
+    table: &str,
+    chain: &str,
+) -> Result<Vec<InstalledRule>, CallError> {
+    let mut rules = Vec::new();
+    let body = wire::body(family as u8, 0).text(rule::TABLE, table).text(rule::CHAIN, chain);
+    let flags = libc::NLM_F_DUMP | libc::NLM_F_ACK;
+    let message = Message::new(wire::kind(libc::NFT_MSG_GETRULE), flags, body, "list rules", chain);
+    socket.query(message, |_, body| rules.extend(read_rule(body, chain)))?;
+    Ok(rules)
+}
+
+fn read_chain(body: &[u8]) -> Option<InstalledChain> {
+    let attributes = attribute::read(body, HEADER_BYTES);
+    let hook = attributes.find_nested(chain::HOOK);
+    Some(InstalledChain {
+        family: Family::of(*body.first()?)?,
+        table: attributes.find_text(chain::TABLE)?,
+        name: attributes.find_text(chain::NAME)?,
+        forwards: hook.and_then(|hook| hook.find_network_number(chain::HOOK_NUMBER))
+            == Some(libc::NF_INET_FORWARD.cast_unsigned()),
+        drops_by_default: attributes.find_network_number(chain::POLICY)
+            == Some(libc::NF_DROP.cast_unsigned()),
+    })
+}
+
+fn read_rule(body: &[u8], of_chain: &str) -> Option<InstalledRule> {
+    let attributes = attribute::read(body, HEADER_BYTES);
+    if attributes.find_text(rule::CHAIN).as_deref() != Some(of_chain) {
+        return None; // an old kernel does not filter the list
+    }
+    let handle = u64::from_be_bytes(*attributes.find(rule::HANDLE)?.first_chunk()?);
+    Some(InstalledRule { handle, comment: read_comment(&attributes).unwrap_or_default() })
+}
+
+/// User data is a list of one-byte type, one-byte length, value.
+fn read_comment(attributes: &Reader<'_>) -> Option<String> {
+    let [kind, length, rest @ ..] = attributes.find(rule::USER_DATA)? else { return None };
+    if *kind != rule::USER_DATA_COMMENT {
+        return None;
+    }
+    let value = rest.get(..usize::from(*length))?;
+    let text = value.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some(String::from_utf8_lossy(text).into_owned())
+}
+
+/// Writes a comment as user data; one that is too long is cut.
+pub(super) fn with_comment(body: Attributes, comment: &str) -> Attributes {
+    const LONGEST: usize = 120;
+    let mut value: Vec<u8> = comment.bytes().take(LONGEST).collect();
+    value.push(0);
+    let mut data = vec![rule::USER_DATA_COMMENT, u8::try_from(value.len()).unwrap_or(u8::MAX)];
+    data.append(&mut value);
+    body.bytes(rule::USER_DATA, &data)
+}

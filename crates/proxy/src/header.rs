@@ -1,0 +1,223 @@
+//! Which headers pass: pure functions of a header map.
+
+use axum::http::header::{
+    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+
+/// Meant for the next hop only (RFC 9110, section 7.6.1). `Expect` is among them because the server answers it itself.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    EXPECT,
+];
+
+/// Asks not to count a request as use of the sandbox.
+pub(crate) const SKIP_ACTIVITY: HeaderName = HeaderName::from_static("x-daytona-skip-last-activity-update");
+/// Asks to leave cross-origin headers to the sandbox.
+pub(crate) const DISABLE_CORS: HeaderName = HeaderName::from_static("x-daytona-disable-cors");
+/// Where the client believed it was calling.
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Meant for this server: a sandbox runs what its users choose and must not learn their keys.
+const OURS: [HeaderName; 5] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-daytona-preview-token"),
+    HeaderName::from_static("x-daytona-authorization"),
+    SKIP_ACTIVITY,
+    DISABLE_CORS,
+];
+/// Begin the names of cookies that hold credentials for this server.
+const OUR_COOKIES: [&str; 3] = ["daytona-sandbox-auth-", "daytona-preview-page-accepted", "pkce_verifier"];
+
+/// A sandbox shares its origin with the API and other sandboxes, so it may not speak for the whole of it.
+const SPEAK_FOR_THE_ORIGIN: [HeaderName; 4] = [
+    SET_COOKIE,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("strict-transport-security"),
+    HeaderName::from_static("service-worker-allowed"),
+];
+
+/// Returns the protocol that both `Connection: upgrade` and `Upgrade` ask for.
+pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = connection_words(headers).any(|word| word.eq_ignore_ascii_case("upgrade"));
+    headers.get(UPGRADE).filter(|_| asked).cloned()
+}
+
+/// Tells whether a switch header says true.
+pub(crate) fn says_true(headers: &HeaderMap, name: &HeaderName) -> bool {
+    headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+}
+
+/// Returns how long the headers are on the wire, about.
+pub(crate) fn size_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// Turns a client's headers into the sandbox's.
+pub(crate) fn clean_request(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
+    remove_hop_by_hop(headers);
+    for name in &OURS {
+        headers.remove(name);
+    }
+    remove_our_cookies(headers);
+    if let Some(host) = headers.insert(HOST, HeaderValue::from_static("localhost")) {
+        headers.insert(FORWARDED_HOST, host);
+    }
+    restore_upgrade(headers, upgrade);
+}
+
+/// Turns a sandbox's headers into the client's. A path in `Location` gets the prefix that the request's path lost.
+pub(crate) fn clean_response(headers: &mut HeaderMap, prefix: &str, upgrade: Option<&HeaderValue>) {
+    remove_hop_by_hop(headers);
+    for name in &SPEAK_FOR_THE_ORIGIN {
+        headers.remove(name);
+    }
+    rewrite_location(headers, prefix);
+    restore_upgrade(headers, upgrade);
+}
+
+fn restore_upgrade(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol.clone());
+    }
+}
+
+fn connection_words(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = connection_words(headers).filter_map(|word| word.parse().ok()).collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// Removes our cookies and keeps the others, which may be the sandbox's.
+fn remove_our_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<HeaderValue> = headers.get_all(COOKIE).iter().cloned().collect();
+    headers.remove(COOKIE);
+    for line in lines {
+        // A line that is not text cannot be told apart from ours.
+        let Ok(text) = line.to_str() else { continue };
+        let is_kept = |cookie: &&str| {
+            let name = cookie.split('=').next().unwrap_or_default().trim();
+            !name.is_empty() && !OUR_COOKIES.iter().any(|ours| name.starts_with(ours))
+        };
+        let kept: Vec<&str> = text.split(';').map(str::trim).filter(is_kept).collect();
+        if let Some(value) =
+            Some(kept.join("; ")).filter(|text| !text.is_empty()).and_then(|text| text.parse().ok())
+        {
+            headers.append(COOKIE, value);
+        }
+    }
+}
+
+fn rewrite_location(headers: &mut HeaderMap, prefix: &str) {
+    use axum::http::header::LOCATION;
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
+    let is_path = location.starts_with('/') && !location.starts_with("//");
+    let has_prefix = location
+        .strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']));
+    if is_path
+        && !has_prefix
+        && let Ok(value) = format!("{prefix}{location}").parse()
+    {
+        headers.insert(LOCATION, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn lines(headers: &HeaderMap) -> Vec<String> {
+        let mut lines: Vec<String> = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn a_request_loses_keys_and_hop_by_hop_headers() {
+        let mut headers = map(&[
+            ("authorization", "Bearer secret"),
+            ("x-daytona-preview-token", "secret"),
+            ("x-daytona-authorization", "secret"),
+            ("connection", "close, X-Mine"),
+            ("x-mine", "1"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+            ("transfer-encoding", "chunked"),
+            ("cookie", "a=1; daytona-sandbox-auth-x=secret;b=2"),
+            ("cookie", "pkce_verifier=secret"),
+            ("host", "d.example"),
+            ("content-type", "text/plain"),
+        ]);
+        clean_request(&mut headers, None);
+        let expected = [
+            "content-type: text/plain",
+            "cookie: a=1; b=2",
+            "host: localhost",
+            "x-forwarded-host: d.example",
+        ];
+        assert_eq!(lines(&headers), expected);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers_and_survives_cleaning() {
+        assert_eq!(upgrade(&map(&[("upgrade", "websocket")])), None);
+        assert_eq!(upgrade(&map(&[("connection", "upgrade")])), None);
+        let mut headers = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        let asked = upgrade(&headers);
+        clean_request(&mut headers, asked.as_ref());
+        assert_eq!(lines(&headers), ["connection: upgrade", "host: localhost", "upgrade: websocket"]);
+    }
+
+    #[test]
+    fn a_response_cannot_speak_for_the_origin() {
+        let mut headers =
+            map(&[("set-cookie", "a=1"), ("clear-site-data", "\"*\""), ("etag", "x"), ("keep-alive", "5")]);
+        clean_response(&mut headers, "/toolbox/s", None);
+        assert_eq!(lines(&headers), ["etag: x"]);
+    }
+
+    #[test]
+    fn only_a_path_in_location_is_rewritten() {
+        for (location, rewritten) in [
+            ("/files", "/toolbox/s/files"),
+            ("/", "/toolbox/s/"),
+            ("/toolbox/s/files", "/toolbox/s/files"),
+            ("/toolbox/s?x", "/toolbox/s?x"),
+            ("/toolbox/sx/files", "/toolbox/s/toolbox/sx/files"),
+            ("//evil.example/", "//evil.example/"),
+            ("https://a.example/", "https://a.example/"),
+            ("files", "files"),
+        ] {
+            let mut headers = map(&[("location", location)]);
+            clean_response(&mut headers, "/toolbox/s", None);
+            assert_eq!(headers["location"], rewritten);
+        }
+    }
+}

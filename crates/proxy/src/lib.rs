@@ -1,0 +1,24 @@
+//! The way from a client to the daemon in its sandbox: one hop, streaming both ways.
+//!
+//! Must not know: where sandboxes are kept, how they are made, what the daemon's calls mean. Start at
+//! [`serve::router`]; a request goes through the phases in the order of the modules below. Invariants: no body is
+//! buffered; a request that runs has no time limit; the caller's credentials never reach the sandbox; nothing that a
+//! client or a sandbox sends can end the process.
+#![forbid(unsafe_code)]
+
+pub mod error;
+pub mod directory;
+mod header;
+mod cors;
+mod activity;
+mod target;
+mod authorize;
+mod locate;
+mod dial;
+mod relay;
+pub mod serve;
+pub mod listen;
+
+pub use directory::{Directory, Grant, Refusal};
+pub use error::{ProxyError, Side};
+pub use serve::{ProxyState, router};

@@ -1,0 +1,10 @@
+//! The proxy against a real HTTP server on a Unix socket that plays the daemon.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails, also in its helpers")]
+
+mod house;
+mod forward;
+mod refuse;
+mod hostile;
+mod stream;
+mod upgrade;
+mod cancel;

@@ -1,0 +1,43 @@
+//! What can go wrong with the network, by what was attempted.
+
+use std::net::Ipv4Addr;
+
+use linux::errno::CallError;
+
+use crate::net::policy::PolicyError;
+use crate::net::subnet::Subnet;
+
+/// A failure of the network, by what was attempted.
+#[derive(Debug, thiserror::Error)]
+pub enum NetError {
+    /// The data file that came with the program is broken.
+    #[error("read the rules for destinations")]
+    Policy { source: PolicyError },
+    /// The kernel's interfaces could not be opened.
+    #[error("open netlink")]
+    Open { source: CallError },
+    /// The host already uses addresses of the pool.
+    #[error("use the address pool {pool}: {address} belongs to the link {link} of this host")]
+    PoolTaken { pool: Subnet, address: Ipv4Addr, link: String },
+    /// Routing could not be switched on.
+    #[error("switch on routing between links")]
+    Forwarding { source: std::io::Error },
+    /// The rules could not be installed, so no sandbox can have a link.
+    #[error("install the rules of table {table}")]
+    Rules { table: String, source: CallError },
+    /// The links of this host could not be looked at.
+    #[error("list the links {prefix}*")]
+    List { prefix: String, source: CallError },
+    /// The pool has no such place.
+    #[error("find addresses for place {index} of the pool {pool}")]
+    NoPlace { index: u32, pool: Subnet },
+    /// The id does not make a link's name.
+    #[error("name a link after `{sandbox_id}`: expected a UUID")]
+    NoName { sandbox_id: String },
+    /// The link's name belongs to another sandbox, whose id starts with the same digits.
+    #[error("create link {link}: it belongs to {owner}")]
+    NameTaken { link: String, owner: String },
+    /// A link, or its rules, could not be made, changed or removed.
+    #[error("{action} link {link}")]
+    Link { action: &'static str, link: String, source: CallError },
+}

@@ -1,0 +1,40 @@
+//! What the host itself must be like: the pool free, and routing between links on (ip-sysctl).
+
+use linux::link;
+use linux::netlink::Socket;
+
+use crate::net::error::NetError;
+use crate::net::policy::Policy;
+
+/// Switches routing between links on, for this whole network namespace.
+const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// Refuses a pool that another link of the host has addresses of: its packets would go to sandboxes.
+pub(super) fn require_free_pool(socket: &mut Socket, policy: &Policy) -> Result<(), NetError> {
+    let prefix = &policy.names.link_prefix;
+    let list_error = |source| NetError::List { prefix: prefix.clone(), source };
+    let addresses = link::list_addresses(socket).map_err(list_error)?;
+    let inside: Vec<_> =
+        addresses.into_iter().filter(|(_, address)| policy.pool.contains(*address)).collect();
+    if inside.is_empty() {
+        return Ok(());
+    }
+    let links = link::list(socket, "").map_err(list_error)?;
+    for (index, address) in inside {
+        let owner = links.iter().find(|link| link.index == index);
+        if let Some(owner) = owner.filter(|link| !link.name.starts_with(prefix)) {
+            return Err(NetError::PoolTaken { pool: policy.pool, address, link: owner.name.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether routing had to be switched on.
+pub(super) fn enable_forwarding() -> Result<bool, NetError> {
+    let failed = |source| NetError::Forwarding { source };
+    if fs_err::read_to_string(FORWARDING).map_err(failed)?.trim() == "1" {
+        return Ok(false);
+    }
+    fs_err::write(FORWARDING, "1").map_err(failed)?;
+    Ok(true)
+}

@@ -1,0 +1,1 @@
+//! What needs the real kernel and root: sandboxes made, stopped, found again and removed.

@@ -1,0 +1,113 @@
+//! What only one server may use: its data directory, and the addresses and ids of its sandboxes.
+
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
+use runner::net::subnet::Subnet;
+use service::settings::SandboxSettings;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::ServerError;
+
+/// How many servers one host can hold that say no network of their own.
+const SLOTS: u8 = 10;
+/// Ids that each of those servers has: 4096 sandboxes of 65,536.
+const IDS_PER_SLOT: u32 = 4096 * 65_536;
+
+/// What was claimed; released with the process, however it ends.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// A short name that differs between servers of one host.
+    pub(crate) instance: String,
+    /// Addresses of sandboxes.
+    pub(crate) network: Subnet,
+    /// First id of sandboxes.
+    pub(crate) id_base: u32,
+    /// Hold the locks.
+    _locks: [File; 2],
+}
+
+impl Claim {
+    /// Claims the data directory and a network: the one that was said, or else the first free one of ten.
+    pub(crate) fn take(
+        data_directory: &Path,
+        sandbox: &SandboxSettings,
+        said: bool,
+        locks: &Path,
+    ) -> Result<Self, ServerError> {
+        let path = data_directory.join("lock");
+        let directory = lock(&path)?.ok_or(ServerError::DirectoryInUse { path })?;
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::create_dir_all(locks)
+            .and_then(|()| fs::set_permissions(locks, private))
+            .map_err(|source| ServerError::File { action: "make directory", path: locks.to_owned(), source })?;
+        let slots = if said { 1 } else { SLOTS };
+        for slot in 0..slots {
+            let network = shifted(sandbox.network.address, sandbox.network.prefix_length, slot);
+            let name = network.to_string().replace('/', "_");
+            if let Some(held) = lock(&locks.join(format!("network-{name}.lock")))? {
+                return Ok(Self {
+                    instance: instance(data_directory),
+                    network,
+                    id_base: sandbox.id_range_start.saturating_add(u32::from(slot) * IDS_PER_SLOT),
+                    _locks: [directory, held],
+                });
+            }
+        }
+        Err(ServerError::NetworkInUse { network: sandbox.network.to_string() })
+    }
+}
+
+/// Returns the `slot`th network of the same size after the first.
+fn shifted(first: Ipv4Addr, prefix: u8, slot: u8) -> Subnet {
+    let size = 1_u32.checked_shl(32 - u32::from(prefix)).unwrap_or_default();
+    Subnet::around(Ipv4Addr::from_bits(first.to_bits().wrapping_add(size.wrapping_mul(u32::from(slot)))), prefix)
+}
+
+/// Locks a file for as long as it is open; `None` when another process holds it.
+fn lock(path: &PathBuf) -> Result<Option<File>, ServerError> {
+    let failed = |action, source| ServerError::File { action, path: path.clone(), source };
+    let opened = File::options().create(true).truncate(false).write(true).open(path);
+    let file = opened.map_err(|source| failed("open", source))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(failed("lock", error.into())),
+    }
+}
+
+/// Derives a name from the data directory, so that a restarted server finds what it left on the host.
+fn instance(data_directory: &Path) -> String {
+    let digest = Sha256::digest(data_directory.as_os_str().as_encoded_bytes());
+    digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use service::network::Ipv4Network;
+
+    #[test]
+    fn two_servers_never_share() {
+        let home = tempfile::tempdir().unwrap();
+        let network = Ipv4Network::parse("10.210.0.0/16").unwrap();
+        let sandbox =
+            SandboxSettings { network, network_allow: vec![], id_range_start: 1_000_000, id_range_count: 4096 };
+        let (one, two) = (home.path().join("one"), home.path().join("two"));
+        for directory in [&one, &two] {
+            std::fs::create_dir(directory).unwrap();
+        }
+        let locks = home.path().join("locks");
+        let first = Claim::take(&one, &sandbox, false, &locks).unwrap();
+        let second = Claim::take(&two, &sandbox, false, &locks).unwrap();
+        assert_ne!(first.instance, second.instance);
+        assert_eq!(second.network.to_string(), "10.211.0.0/16");
+        assert_eq!(second.id_base - first.id_base, IDS_PER_SLOT);
+        assert!(matches!(Claim::take(&one, &sandbox, false, &locks), Err(ServerError::DirectoryInUse { .. })));
+        drop(second);
+        assert!(matches!(Claim::take(&two, &sandbox, true, &locks), Err(ServerError::NetworkInUse { .. })));
+    }
+}

@@ -1,0 +1,76 @@
+//! What the proxy asks, answered from the control plane's rows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::callers::Callers;
+use api::error::ApiError;
+use async_trait::async_trait;
+use proxy::{Directory, Grant, Refusal};
+use runner::host::Host;
+use service::Tasks;
+use store::Store;
+use tracing::warn;
+use types::api_key::Permission;
+use types::sandbox::Observed;
+use types::{Clock, SandboxId, Timestamp};
+
+/// How long a use of a sandbox stands for the uses after it: writing each down would cost a write for each command.
+const ACTIVITY_SPACING: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
+
+/// Knows who may call which sandbox, and where it is.
+#[derive(Debug)]
+pub(crate) struct Rows {
+    pub(crate) store: Store,
+    pub(crate) callers: Arc<Callers>,
+    pub(crate) host: Arc<Host>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) touched: Mutex<HashMap<SandboxId, Timestamp>>,
+}
+
+#[async_trait]
+impl Directory for Rows {
+    async fn authorize(&self, bearer: &str, sandbox: &str) -> Result<Grant, Refusal> {
+        let caller = self.callers.authenticate(bearer).await.map_err(|error| match error {
+            ApiError::InvalidCredentials => Refusal::Unauthorized,
+            _ => Refusal::Unavailable,
+        })?;
+        // The path is untrusted text; whatever is no id of ours cannot be found.
+        let id: SandboxId = sandbox.parse().map_err(|_| Refusal::NotFound)?;
+        let row = self.store.sandbox_get(id).await.map_err(|_| Refusal::Unavailable)?;
+        let row = row.filter(|row| row.organization_id == caller.organization_id).ok_or(Refusal::NotFound)?;
+        if !caller.permissions.contains(&Permission::WriteSandboxes) {
+            return Err(Refusal::Forbidden);
+        }
+        let state = types::sandbox::state::reported(row.desired, row.observed);
+        if row.observed != Observed::Started || state != "started" {
+            return Err(Refusal::NotRunning { state: state.to_owned() });
+        }
+        Ok(Grant { sandbox_id: row.id })
+    }
+
+    fn socket(&self, sandbox_id: SandboxId) -> PathBuf {
+        self.host.socket(&sandbox_id.to_string())
+    }
+
+    fn touched(&self, sandbox_id: SandboxId) {
+        let now = self.clock.now();
+        {
+            let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+            if touched.get(&sandbox_id).is_some_and(|last| now.duration_since(*last) < ACTIVITY_SPACING) {
+                return;
+            }
+            // Old entries stand for nothing any more.
+            touched.retain(|_, last| now.duration_since(*last) < ACTIVITY_SPACING);
+            touched.insert(sandbox_id, now);
+        }
+        let store = self.store.clone();
+        self.tasks.spawn("activity note", async move {
+            if let Err(error) = store.sandbox_touch(sandbox_id, now).await {
+                warn!(sandbox.id = %sandbox_id, "cannot note activity: {}", service::field::Chain(&error));
+            }
+        });
+    }
+}

@@ -1,0 +1,33 @@
+//! Why the server does not start.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A failed action of start-up.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The binary was built without the program that runs inside sandboxes.
+    #[error("find the daemon in this binary: it was built without one; build it with `cargo x`")]
+    NoDaemon,
+    /// A file could not be used.
+    #[error("{action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    /// Another server uses the data directory.
+    #[error("claim {}: another server uses this data directory; stop it or choose another with --data-dir", path.display())]
+    DirectoryInUse { path: PathBuf },
+    /// Another server uses the network.
+    #[error("claim network {network}: another server on this host uses it; choose another with SANDBOX_NETWORK")]
+    NetworkInUse { network: String },
+    /// The database could not be used.
+    #[error("{action} in the database")]
+    Store { action: &'static str, source: store::StoreError },
+    /// The host could not be prepared.
+    #[error("prepare this host for sandboxes")]
+    Runner { source: runner::error::RunnerError },
+    /// The port could not be used.
+    #[error("listen on {address}")]
+    Listen { address: std::net::SocketAddr, source: io::Error },
+    /// The host's programs could not be found.
+    #[error("find the path of this program")]
+    OwnPath { source: io::Error },
+}

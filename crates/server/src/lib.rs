@@ -1,0 +1,16 @@
+//! Composition: API, engine, runner and proxy in one process, joined by function calls.
+//!
+//! Must not know: how any of them works. Start at [`serve::Server::start`]. Invariants: everything that was started is
+//! stopped by [`serve::Server::run`]; sandboxes outlive the process.
+#![forbid(unsafe_code)]
+
+pub mod error;
+mod embedded;
+pub mod bootstrap;
+mod claim;
+mod local;
+mod directory;
+pub mod serve;
+
+pub use error::ServerError;
+pub use serve::Server;

@@ -1,0 +1,274 @@
+//! Starts everything in order and stops it in reverse.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::callers::Callers;
+use api::state::{ApiState, Parts};
+use axum::Router;
+use engine::Engine;
+use engine::port::Runner;
+use fs_err as fs;
+use runner::host::{self, Host};
+use runner::net;
+use service::config::Config;
+use service::field::Chain;
+use service::{Settings, Tasks, env};
+use store::Store;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tracing::{info, warn};
+use types::resource::Resources;
+use types::{Clock, Random, SandboxId, SystemClock, SystemRandom};
+
+use crate::bootstrap::{AdminKey, bootstrap};
+use crate::claim::Claim;
+use crate::directory::Rows;
+use crate::embedded;
+use crate::error::ServerError;
+use crate::local::LocalRunner;
+
+/// How long requests and steps under way may take after the signal to end.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
+/// Where servers of one host agree who uses which network.
+const LOCKS: &str = "/run/daytona";
+/// Disks kept ready for sandboxes of the default size.
+const READY_DISKS: usize = 8;
+/// Processes and threads of one sandbox.
+const PROCESSES: u32 = 4096;
+/// How long a daemon may take to answer; far more than it needs on a busy host.
+const BOOT_TIMEOUT_MS: u32 = 30_000;
+/// How long processes have between the request to end and the kill.
+const STOP_GRACE_MS: u32 = 5_000;
+/// Asked for names where this host's own resolvers cannot be reached from a sandbox.
+const PUBLIC_RESOLVERS: [std::net::Ipv4Addr; 2] =
+    [std::net::Ipv4Addr::new(1, 1, 1, 1), std::net::Ipv4Addr::new(8, 8, 8, 8)];
+
+/// A server that answers.
+#[derive(Debug)]
+pub struct Server {
+    tasks: Tasks,
+    engine: Engine,
+    store: Store,
+    /// What happened to the admin's key.
+    pub admin_key: AdminKey,
+    /// Where users reach it.
+    pub url: String,
+    _claim: Claim,
+}
+
+impl Server {
+    /// Starts every role and listens; `listener` is a port that the caller holds already. `spawner` is the command that
+    /// runs [`runner::spawner::serve`] on its standard input.
+    pub async fn start(
+        config: &Config,
+        listener: Option<std::net::TcpListener>,
+        spawner: Vec<String>,
+    ) -> Result<Self, ServerError> {
+        let settings = &config.settings;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let random: Arc<dyn Random> = Arc::new(SystemRandom);
+        let data_directory = prepare(&settings.data_dir)?;
+        let said = config.values.is_said(&env::SANDBOX_NETWORK);
+        let claim = Claim::take(&data_directory, &settings.sandbox, said, Path::new(LOCKS))?;
+        let store = Store::open(&data_directory.join("daytona.db"))
+            .await
+            .map_err(|source| ServerError::Store { action: "open the tables", source })?;
+        let given = settings.api.admin_api_key.as_ref().map(service::secret::Secret::expose);
+        let admin_key = bootstrap(&store, &data_directory, given, &*clock, &*random).await?;
+        let host = open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
+
+        let tasks = Tasks::new();
+        let (ended, news) = tokio::sync::mpsc::unbounded_channel();
+        let local = Arc::new(LocalRunner::new(host.clone(), tasks.clone(), ended));
+        let runner: Arc<dyn Runner> = local.clone();
+        let engine =
+            Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
+        watch_running(&store, &local).await?;
+        tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
+
+        let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
+        let rows = Rows {
+            store: store.clone(),
+            callers: callers.clone(),
+            host,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            touched: std::sync::Mutex::default(),
+        };
+        let state = ApiState::new(Parts {
+            store: store.clone(),
+            engine: engine.clone(),
+            runner,
+            clock: clock.clone(),
+            random,
+            settings: api_settings(settings),
+            callers,
+        });
+        let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
+        listen(settings, listener, &api::router(state), &toolbox, &tasks).await?;
+        let url = settings.api.public_url.clone();
+        Ok(Self { tasks, engine, store, admin_key, url, _claim: claim })
+    }
+
+    /// Serves until a signal asks to end, then lets what is under way finish. Sandboxes go on.
+    pub async fn run(self, mut signals: service::shutdown::Signals) {
+        signals.cancel(self.tasks.shutdown()).await;
+        let late = self.tasks.finish(SHUTDOWN_GRACE).await;
+        if !late.is_empty() {
+            warn!("ended without waiting for: {}", late.join(", "));
+        }
+        if !self.engine.shutdown(SHUTDOWN_GRACE).await {
+            warn!("some sandboxes were changing; the next start looks at them again");
+        }
+        self.store.close().await;
+        info!("stopped");
+    }
+}
+
+/// Makes the data directory, readable by root alone, and returns its one true path.
+fn prepare(directory: &Path) -> Result<PathBuf, ServerError> {
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::set_permissions(directory, private))
+        .and_then(|()| fs::canonicalize(directory))
+        .map_err(|source| ServerError::File { action: "make directory", path: directory.to_owned(), source })
+}
+
+async fn open_host(
+    settings: &Settings,
+    claim: &Claim,
+    data_directory: PathBuf,
+    spawner: Vec<String>,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+) -> Result<Arc<Host>, ServerError> {
+    let daemon = embedded::daemon()?;
+    let known = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let mut resolvers = net::resolver::name_servers(&known);
+    if resolvers.is_empty() {
+        resolvers.extend(PUBLIC_RESOLVERS);
+    }
+    let subnet = |network: &service::network::Ipv4Network| {
+        net::subnet::Subnet::around(network.address, network.prefix_length)
+    };
+    let host_settings = host::Settings {
+        data_directory,
+        instance: format!("daytona-{}", claim.instance),
+        spawner,
+        id_base: claim.id_base,
+        resolvers: resolvers.iter().map(|address| format!("nameserver {address}")).collect(),
+        network: net::Settings {
+            instance: claim.instance.clone(),
+            pool: claim.network,
+            allowed: settings.sandbox.network_allow.iter().map(subnet).collect(),
+            resolvers,
+            ..net::Settings::default()
+        },
+        ready_disks: READY_DISKS,
+        ready_disk_bytes: u64::from(Resources::default().disk_gib) << 30,
+        processes: PROCESSES,
+        boot_timeout_ms: BOOT_TIMEOUT_MS,
+        grace_ms: STOP_GRACE_MS,
+    };
+    let opened = tokio::task::spawn_blocking(move || Host::open(host_settings, daemon, clock, random)).await;
+    let opened = opened.unwrap_or_else(|_| {
+        Err(runner::error::RunnerError::Worker { action: "preparation", id: "none".to_owned() })
+    });
+    let host = opened.map_err(|source| ServerError::Runner { source })?;
+    let report = host.network_report();
+    if report.forwarding_enabled {
+        info!("turned on IPv4 forwarding, without which sandboxes reach nothing");
+    }
+    for warning in &report.warnings {
+        warn!("{warning}");
+    }
+    Ok(Arc::new(host))
+}
+
+/// Watches what ran already when the server started.
+async fn watch_running(store: &Store, local: &LocalRunner) -> Result<(), ServerError> {
+    let running = store.sandbox_list_claimed().await;
+    let running = running.map_err(|source| ServerError::Store { action: "list sandboxes", source })?;
+    for sandbox in running {
+        local.watch(sandbox.id);
+    }
+    Ok(())
+}
+
+/// Has the engine look at every sandbox that is said to have ended.
+async fn look_at_ended(engine: Engine, mut news: UnboundedReceiver<SandboxId>) {
+    while let Some(id) = news.recv().await {
+        if let Err(error) = engine.look(id).await {
+            warn!(sandbox.id = %id, "cannot look at a sandbox that ended: {}", Chain(&error));
+        }
+    }
+}
+
+async fn listen(
+    settings: &Settings,
+    listener: Option<std::net::TcpListener>,
+    api: &Router,
+    toolbox: &Router,
+    tasks: &Tasks,
+) -> Result<(), ServerError> {
+    let address = settings.listen.api;
+    let listener = match listener {
+        Some(listener) => adopt(listener).map_err(|source| ServerError::Listen { address, source })?,
+        None => bind(address).await?,
+    };
+    let everything = api.clone().merge(toolbox.clone());
+    tasks.spawn("listener", proxy::listen::listen(listener, everything, tasks.clone()));
+    if let Some(address) = settings.listen.proxy {
+        let listener = bind(address).await?;
+        tasks.spawn("proxy listener", proxy::listen::listen(listener, toolbox.clone(), tasks.clone()));
+    }
+    Ok(())
+}
+
+fn adopt(listener: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address).await.map_err(|source| ServerError::Listen { address, source })
+}
+
+fn api_settings(settings: &Settings) -> api::Settings {
+    let told = &settings.api;
+    let most = host_resources();
+    api::Settings {
+        environment: told.environment.clone(),
+        default_snapshot: told.default_snapshot.clone(),
+        region: api::settings::Region { id: told.region_id.clone(), name: told.region_name.clone() },
+        toolbox_proxy_url: told.toolbox_url.clone(),
+        proxy_template_url: told.proxy_template_url.clone(),
+        dashboard_url: told.dashboard_url.clone(),
+        oidc: api::settings::Oidc {
+            issuer: told.oidc.public_issuer.clone().or_else(|| told.oidc.issuer.clone()).unwrap_or_default(),
+            client_id: told.oidc.client_id.clone().unwrap_or_default(),
+            audience: told.oidc.audience.clone().unwrap_or_default(),
+        },
+        most_per_sandbox: Resources {
+            cpu: told.limits.cpu.unwrap_or(most.cpu),
+            gpu: 0,
+            memory_gib: told.limits.memory_gib.unwrap_or(most.memory_gib),
+            disk_gib: told.limits.disk_gib.unwrap_or(most.disk_gib),
+        },
+        longest_auto_archive_minutes: told.max_auto_archive_interval_minutes,
+        ..api::Settings::at(&told.public_url)
+    }
+}
+
+/// Returns what the host has: nobody is told that a sandbox can have more. Disks are sparse, so theirs is the bound
+/// that the formatter has.
+fn host_resources() -> Resources {
+    let cpu = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kibibytes = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().split(' ').next()?.parse().ok());
+    let memory_gib = kibibytes.map_or(1, |kibibytes: u64| kibibytes.div_ceil(1 << 20));
+    Resources { cpu, gpu: 0, memory_gib: u32::try_from(memory_gib).unwrap_or(u32::MAX), disk_gib: 1024 }
+}

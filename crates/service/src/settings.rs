@@ -1,0 +1,110 @@
+//! The settings as plain values, one section for each library.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::network::Ipv4Network;
+use crate::secret::Secret;
+
+/// Everything that was resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Where everything that must survive a restart is kept.
+    pub data_dir: PathBuf,
+    /// What the process listens on.
+    pub listen: ListenSettings,
+    /// The control plane's.
+    pub api: ApiSettings,
+    /// The host's.
+    pub sandbox: SandboxSettings,
+    /// The log's.
+    pub log: LogSettings,
+}
+
+/// What the process listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSettings {
+    /// API and proxy.
+    pub api: SocketAddr,
+    /// The proxy alone, when it has a port of its own.
+    pub proxy: Option<SocketAddr>,
+}
+
+/// What the control plane tells and allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiSettings {
+    /// Where users reach the server, without a trailing slash.
+    pub public_url: String,
+    /// Where users reach the dashboard.
+    pub dashboard_url: String,
+    /// What stands before `/<sandbox id>/…`: ends in `/toolbox`, without a trailing slash.
+    pub toolbox_url: String,
+    /// Pattern of preview addresses, with `{{PORT}}` and `{{sandboxId}}` in it.
+    pub proxy_template_url: String,
+    /// Host of the proxy, with its port if any.
+    pub proxy_domain: String,
+    /// `http` or `https`.
+    pub proxy_protocol: String,
+    /// Key of the first admin, when the operator chose it.
+    pub admin_api_key: Option<Secret>,
+    /// Name of the snapshot used when a request names none.
+    pub default_snapshot: String,
+    /// Id of the one region.
+    pub region_id: String,
+    /// Its name for people.
+    pub region_name: String,
+    /// The longest auto-archive interval, in minutes.
+    pub max_auto_archive_interval_minutes: u32,
+    /// Name of this deployment.
+    pub environment: String,
+    /// The identity provider that clients are told of.
+    pub oidc: OidcSettings,
+    /// The most that one sandbox may ask for.
+    pub limits: LimitSettings,
+}
+
+/// The identity provider that clients are told of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OidcSettings {
+    /// Client id.
+    pub client_id: Option<String>,
+    /// Issuer.
+    pub issuer: Option<String>,
+    /// Issuer as browsers reach it.
+    pub public_issuer: Option<String>,
+    /// Audience of its tokens.
+    pub audience: Option<String>,
+}
+
+/// The most that one sandbox may ask for; `None` is what the host has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// Virtual processors.
+    pub cpu: Option<u32>,
+    /// Memory in GiB.
+    pub memory_gib: Option<u32>,
+    /// Disk in GiB.
+    pub disk_gib: Option<u32>,
+}
+
+/// What sandboxes share on their host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SandboxSettings {
+    /// Where their addresses come from.
+    pub network: Ipv4Network,
+    /// Private networks they may reach all the same.
+    pub network_allow: Vec<Ipv4Network>,
+    /// First id on the host that their users are mapped to.
+    pub id_range_start: u32,
+    /// How many ranges of 65,536 ids follow.
+    pub id_range_count: u32,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The least important level; `None` logs nothing.
+    pub level: Option<tracing::Level>,
+    /// Whether lines are JSON objects.
+    pub json: bool,
+}

@@ -1,0 +1,84 @@
+//! Values to columns and back.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
+use types::Timestamp;
+use types::sandbox::Network;
+
+use crate::error::StoreError;
+
+/// Reads a column of a type that the database knows.
+pub(crate) fn plain<'row, T>(row: &'row SqliteRow, column: &'static str) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'row, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+{
+    row.try_get(column).map_err(StoreError::query("read a column"))
+}
+
+/// Reads an integer that must fit a narrower type.
+pub(crate) fn integer<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    let value: i64 = plain(row, column)?;
+    T::try_from(value).map_err(|_| corrupt(column, value))
+}
+
+/// Reads a typed id.
+pub(crate) fn id<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
+    let text: &str = plain(row, column)?;
+    text.parse().map_err(|_| corrupt(column, text))
+}
+
+/// Reads a word of a closed set.
+pub(crate) fn word<T>(
+    row: &SqliteRow,
+    column: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, StoreError> {
+    let text: &str = plain(row, column)?;
+    parse(text).ok_or_else(|| corrupt(column, text))
+}
+
+/// Reads a map of strings kept as a JSON object.
+pub(crate) fn map(row: &SqliteRow, column: &'static str) -> Result<BTreeMap<String, String>, StoreError> {
+    let text: &str = plain(row, column)?;
+    serde_json::from_str(text).map_err(|_| corrupt(column, text))
+}
+
+/// Writes a map of strings as a JSON object.
+pub(crate) fn map_text(map: &BTreeMap<String, String>) -> String {
+    let object = map.iter().map(|(key, value)| (key.clone(), serde_json::Value::String(value.clone()))).collect();
+    serde_json::Value::Object(object).to_string()
+}
+
+/// Reads a moment.
+pub(crate) fn moment(row: &SqliteRow, column: &'static str) -> Result<Timestamp, StoreError> {
+    let milliseconds: i64 = plain(row, column)?;
+    Timestamp::from_millisecond(milliseconds).map_err(|_| corrupt(column, milliseconds))
+}
+
+/// Reads a moment that may be missing.
+pub(crate) fn moment_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
+    let milliseconds: Option<i64> = plain(row, column)?;
+    milliseconds.map(|value| Timestamp::from_millisecond(value).map_err(|_| corrupt(column, value))).transpose()
+}
+
+/// Writes a network policy. A word, not a truth, because lists of addresses and names will join it.
+pub(crate) fn network_text(network: Network) -> &'static str {
+    if network.block_all { "block-all" } else { "open" }
+}
+
+/// Reads a network policy.
+pub(crate) fn network(text: &str) -> Option<Network> {
+    match text {
+        "block-all" => Some(Network { block_all: true }),
+        "open" => Some(Network { block_all: false }),
+        _ => None,
+    }
+}
+
+/// Names a value that no version of this program writes.
+pub(crate) fn corrupt(column: &'static str, value: impl ToString) -> StoreError {
+    StoreError::Corrupt { column, value: value.to_string() }
+}

@@ -1,0 +1,17 @@
+//! Rows: `types` kept in `SQLite`, and the only place that holds SQL.
+//!
+//! Must not know: HTTP, runners, what a state means. Start at [`db::Store::open`]; the methods of a noun are in its file,
+//! noun first (`sandbox_insert`). Invariants: a sandbox row changes only by compare-and-set on its generation, so no write
+//! is lost; activity alone is a fact that only moves forward and leaves the generation as it is.
+#![forbid(unsafe_code)]
+
+pub mod error;
+mod column;
+pub mod db;
+pub mod user;
+pub mod organization;
+pub mod api_key;
+pub mod sandbox;
+
+pub use db::Store;
+pub use error::StoreError;

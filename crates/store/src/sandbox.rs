@@ -1,0 +1,211 @@
+//! Rows of sandboxes. A destroyed one stays for a while as a memory, and no read finds it.
+
+pub mod list;
+
+use sqlx::sqlite::SqliteRow;
+use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+use types::resource::Resources;
+use types::{OrganizationId, SandboxId, Timestamp};
+
+use crate::column;
+use crate::db::Store;
+use crate::error::StoreError;
+
+const INSERT: &str = "INSERT INTO sandbox \
+    (id, organization_id, name, snapshot, image, region, os_user, env, labels, public, network, network_applied, \
+     cpu, gpu, memory_gib, disk_gib, auto_stop, auto_archive, auto_delete, desired, stop_forced, observed, at_rest, \
+     error_reason, auth_token, daemon_version, created_at, updated_at, last_activity_at, generation) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
+     $24, $25, $26, $27, $28, $29, $30)";
+const GET: &str = "SELECT * FROM sandbox WHERE id = $1 AND observed <> 'destroyed'";
+/// An id wins over a name that spells the same; a name is no longer found once its sandbox is asked to go.
+const FIND: &str = "SELECT * FROM sandbox WHERE organization_id = $1 AND observed <> 'destroyed' \
+    AND (id = $2 OR (name = $2 AND desired <> 'destroyed')) ORDER BY id = $2 DESC LIMIT 1";
+const UPDATE_DESIRED: &str = "UPDATE sandbox SET labels = $3, public = $4, network = $5, auto_stop = $6, \
+    auto_archive = $7, auto_delete = $8, desired = $9, stop_forced = $10, auth_token = $11, updated_at = $12, \
+    last_activity_at = max(last_activity_at, $13), at_rest = $14, generation = generation + 1 \
+    WHERE id = $1 AND generation = $2";
+const UPDATE_OBSERVED: &str = "UPDATE sandbox SET observed = $3, error_reason = $4, network_applied = $5, \
+    daemon_version = $6, updated_at = $7, at_rest = $8, desired = $9, generation = generation + 1 \
+    WHERE id = $1 AND generation = $2";
+const TOUCH: &str = "UPDATE sandbox SET last_activity_at = max(last_activity_at, $2) WHERE id = $1";
+const LIST_MOVING: &str = "SELECT id FROM sandbox WHERE at_rest = 0";
+const LIST_CLAIMED: &str = "SELECT * FROM sandbox WHERE observed IN ('started', 'unknown')";
+const PURGE: &str = "DELETE FROM sandbox WHERE observed = 'destroyed' AND updated_at < $1";
+
+impl Store {
+    /// Adds a sandbox.
+    pub async fn sandbox_insert(&self, sandbox: &Sandbox) -> Result<(), StoreError> {
+        sqlx::query(INSERT)
+            .bind(sandbox.id.to_string())
+            .bind(sandbox.organization_id.to_string())
+            .bind(&sandbox.name)
+            .bind(&sandbox.snapshot)
+            .bind(&sandbox.image)
+            .bind(&sandbox.region)
+            .bind(&sandbox.user)
+            .bind(column::map_text(&sandbox.env))
+            .bind(column::map_text(&sandbox.labels))
+            .bind(sandbox.public)
+            .bind(column::network_text(sandbox.network))
+            .bind(sandbox.network_applied.map(column::network_text))
+            .bind(sandbox.resources.cpu)
+            .bind(sandbox.resources.gpu)
+            .bind(sandbox.resources.memory_gib)
+            .bind(sandbox.resources.disk_gib)
+            .bind(sandbox.intervals.auto_stop)
+            .bind(sandbox.intervals.auto_archive)
+            .bind(sandbox.intervals.auto_delete)
+            .bind(sandbox.desired.as_str())
+            .bind(sandbox.stop_forced)
+            .bind(sandbox.observed.as_str())
+            .bind(sandbox.at_rest())
+            .bind(&sandbox.error_reason)
+            .bind(&sandbox.auth_token)
+            .bind(&sandbox.daemon_version)
+            .bind(sandbox.created_at.as_millisecond())
+            .bind(sandbox.updated_at.as_millisecond())
+            .bind(sandbox.last_activity_at.as_millisecond())
+            .bind(sandbox.generation)
+            .execute(&self.writer)
+            .await
+            .map_err(StoreError::insert("insert a sandbox", "sandbox", &sandbox.name))?;
+        Ok(())
+    }
+
+    /// Finds a sandbox by id, whoever owns it.
+    pub async fn sandbox_get(&self, id: SandboxId) -> Result<Option<Sandbox>, StoreError> {
+        let query = sqlx::query(GET).bind(id.to_string());
+        let row = query.fetch_optional(&self.reader).await.map_err(StoreError::query("get a sandbox"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Finds a sandbox of an organisation by its id or its name.
+    pub async fn sandbox_find(
+        &self,
+        organization: OrganizationId,
+        id_or_name: &str,
+    ) -> Result<Option<Sandbox>, StoreError> {
+        let query = sqlx::query(FIND).bind(organization.to_string()).bind(id_or_name);
+        let row = query.fetch_optional(&self.reader).await.map_err(StoreError::query("find a sandbox"))?;
+        row.as_ref().map(read).transpose()
+    }
+
+    /// Writes what requests may change, if the row is still the one that `sandbox` was read from. Returns the new row, or
+    /// `None` when someone else wrote first.
+    pub async fn sandbox_update_desired(&self, sandbox: Sandbox) -> Result<Option<Sandbox>, StoreError> {
+        let done = sqlx::query(UPDATE_DESIRED)
+            .bind(sandbox.id.to_string())
+            .bind(sandbox.generation)
+            .bind(column::map_text(&sandbox.labels))
+            .bind(sandbox.public)
+            .bind(column::network_text(sandbox.network))
+            .bind(sandbox.intervals.auto_stop)
+            .bind(sandbox.intervals.auto_archive)
+            .bind(sandbox.intervals.auto_delete)
+            .bind(sandbox.desired.as_str())
+            .bind(sandbox.stop_forced)
+            .bind(&sandbox.auth_token)
+            .bind(sandbox.updated_at.as_millisecond())
+            .bind(sandbox.last_activity_at.as_millisecond())
+            .bind(sandbox.at_rest())
+            .execute(&self.writer)
+            .await
+            .map_err(StoreError::query("update what is desired of a sandbox"))?;
+        Ok(next(sandbox, done.rows_affected()))
+    }
+
+    /// Writes what the engine saw, if the row is still the one that `sandbox` was read from. Returns the new row, or
+    /// `None` when someone else wrote first.
+    pub async fn sandbox_update_observed(&self, sandbox: Sandbox) -> Result<Option<Sandbox>, StoreError> {
+        let done = sqlx::query(UPDATE_OBSERVED)
+            .bind(sandbox.id.to_string())
+            .bind(sandbox.generation)
+            .bind(sandbox.observed.as_str())
+            .bind(&sandbox.error_reason)
+            .bind(sandbox.network_applied.map(column::network_text))
+            .bind(&sandbox.daemon_version)
+            .bind(sandbox.updated_at.as_millisecond())
+            .bind(sandbox.at_rest())
+            .bind(sandbox.desired.as_str())
+            .execute(&self.writer)
+            .await
+            .map_err(StoreError::query("update what was observed of a sandbox"))?;
+        Ok(next(sandbox, done.rows_affected()))
+    }
+
+    /// Notes that a sandbox was used at `at`; never moves the mark back.
+    pub async fn sandbox_touch(&self, id: SandboxId, at: Timestamp) -> Result<(), StoreError> {
+        let query = sqlx::query(TOUCH).bind(id.to_string()).bind(at.as_millisecond());
+        query.execute(&self.writer).await.map_err(StoreError::query("note a sandbox's activity"))?;
+        Ok(())
+    }
+
+    /// Lists the sandboxes that are not yet what was asked for.
+    pub async fn sandbox_list_moving(&self) -> Result<Vec<SandboxId>, StoreError> {
+        let rows = sqlx::query(LIST_MOVING).fetch_all(&self.reader).await;
+        let rows = rows.map_err(StoreError::query("list the sandboxes not at rest"))?;
+        rows.iter().map(|row| column::id(row, "id")).collect()
+    }
+
+    /// Lists the sandboxes that claim to run, or of which nothing is known.
+    pub async fn sandbox_list_claimed(&self) -> Result<Vec<Sandbox>, StoreError> {
+        let rows = sqlx::query(LIST_CLAIMED).fetch_all(&self.reader).await;
+        rows.map_err(StoreError::query("list the sandboxes that claim to run"))?.iter().map(read).collect()
+    }
+
+    /// Forgets the sandboxes that were gone before `before`; returns how many.
+    pub async fn sandbox_purge(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let query = sqlx::query(PURGE).bind(before.as_millisecond());
+        let done = query.execute(&self.writer).await.map_err(StoreError::query("purge destroyed sandboxes"))?;
+        Ok(done.rows_affected())
+    }
+}
+
+/// The row as a compare-and-set left it.
+fn next(sandbox: Sandbox, rows_affected: u64) -> Option<Sandbox> {
+    (rows_affected == 1).then(|| Sandbox { generation: sandbox.generation + 1, ..sandbox })
+}
+
+pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
+    let network_applied: Option<&str> = column::plain(row, "network_applied")?;
+    Ok(Sandbox {
+        id: column::id(row, "id")?,
+        organization_id: column::id(row, "organization_id")?,
+        name: column::plain(row, "name")?,
+        snapshot: column::plain(row, "snapshot")?,
+        image: column::plain(row, "image")?,
+        region: column::plain(row, "region")?,
+        user: column::plain(row, "os_user")?,
+        env: column::map(row, "env")?,
+        labels: column::map(row, "labels")?,
+        public: column::plain(row, "public")?,
+        network: column::word(row, "network", column::network)?,
+        network_applied: network_applied.map(network_column).transpose()?,
+        resources: Resources {
+            cpu: column::integer(row, "cpu")?,
+            gpu: column::integer(row, "gpu")?,
+            memory_gib: column::integer(row, "memory_gib")?,
+            disk_gib: column::integer(row, "disk_gib")?,
+        },
+        intervals: Intervals {
+            auto_stop: column::integer(row, "auto_stop")?,
+            auto_archive: column::integer(row, "auto_archive")?,
+            auto_delete: column::integer(row, "auto_delete")?,
+        },
+        desired: column::word(row, "desired", Desired::parse)?,
+        stop_forced: column::plain(row, "stop_forced")?,
+        observed: column::word(row, "observed", Observed::parse)?,
+        error_reason: column::plain(row, "error_reason")?,
+        auth_token: column::plain(row, "auth_token")?,
+        daemon_version: column::plain(row, "daemon_version")?,
+        created_at: column::moment(row, "created_at")?,
+        updated_at: column::moment(row, "updated_at")?,
+        last_activity_at: column::moment(row, "last_activity_at")?,
+        generation: column::plain(row, "generation")?,
+    })
+}
+
+fn network_column(text: &str) -> Result<Network, StoreError> {
+    column::network(text).ok_or_else(|| column::corrupt("network_applied", text))
+}

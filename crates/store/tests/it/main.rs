@@ -1,0 +1,6 @@
+//! The store over a real database file, one per test.
+
+mod database;
+mod tenant;
+mod sandbox;
+mod list;

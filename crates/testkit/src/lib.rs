@@ -1,0 +1,14 @@
+//! Doubles and builders for `tests/it` only: time that moves by hand, a runner in memory, the real router without root
+//! and without a network.
+//!
+//! Must not know: any one test. Start at [`app::TestApi`].
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod fake_runner;
+pub mod sample;
+pub mod app;
+
+pub use app::{Answer, TestApi};
+pub use clock::TestClock;
+pub use fake_runner::{Call, FakeRunner};

@@ -1,0 +1,9 @@
+//! The control plane, one file per noun.
+
+pub mod config;
+pub mod health;
+pub mod sandbox;
+
+/// Every operation of the published interface, built here or not: method, path and versions, one per line between
+/// tabs; lines that start with `#` are remarks.
+pub const OPERATIONS: &str = include_str!("../contract/api.tsv");

@@ -1,0 +1,273 @@
+//! Sandboxes as clients see and ask for them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A sandbox in full. The SDKs refuse it when a field that is not optional here is missing, and when a whole number is
+/// written with a fraction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sandbox {
+    /// Its id.
+    pub id: String,
+    /// The organisation it belongs to.
+    pub organization_id: String,
+    /// Its name; the id when none was given.
+    pub name: String,
+    /// Name of the snapshot it was made from.
+    pub snapshot: String,
+    /// The user inside that commands run as.
+    pub user: String,
+    /// Variables every command gets.
+    pub env: BTreeMap<String, String>,
+    /// The caller's own marks.
+    pub labels: BTreeMap<String, String>,
+    /// Whether previews need no key.
+    pub public: bool,
+    /// Whether its network is shut.
+    pub network_block_all: bool,
+    /// The region it runs in.
+    pub target: String,
+    /// Virtual processors.
+    pub cpu: u32,
+    /// Graphics processors.
+    pub gpu: u32,
+    /// Memory in GiB.
+    pub memory: u32,
+    /// Disk in GiB.
+    pub disk: u32,
+    /// Whether it can run virtual machines.
+    pub kvm: bool,
+    /// Whether it may be taken away for a dearer one.
+    pub spot: bool,
+    /// What it is, a change under way included.
+    pub state: String,
+    /// What was asked for.
+    pub desired_state: String,
+    /// Why it is in error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_reason: Option<String>,
+    /// Whether `recover` can help.
+    pub recoverable: bool,
+    /// State of its backup.
+    pub backup_state: String,
+    /// Stops after so many idle minutes; 0 never.
+    pub auto_stop_interval: u32,
+    /// Is archived after so many stopped minutes.
+    pub auto_archive_interval: u32,
+    /// Is deleted after so many stopped minutes; negative never, 0 as soon as it stops.
+    pub auto_delete_interval: i32,
+    /// Volumes mounted into it.
+    pub volumes: Vec<SandboxVolume>,
+    /// How it is isolated.
+    pub sandbox_class: String,
+    /// When it was made.
+    pub created_at: String,
+    /// When anything of it last changed.
+    pub updated_at: String,
+    /// When it was last used.
+    pub last_activity_at: String,
+    /// Version of the daemon inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon_version: Option<String>,
+    /// Where its toolbox is reached, without a final slash and without its id.
+    pub toolbox_proxy_url: String,
+}
+
+/// A sandbox in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxListItem {
+    /// Its id.
+    pub id: String,
+    /// The organisation it belongs to.
+    pub organization_id: String,
+    /// Its name; the id when none was given.
+    pub name: String,
+    /// The region it runs in.
+    pub target: String,
+    /// How it is isolated.
+    pub sandbox_class: String,
+    /// What it is, a change under way included.
+    pub state: String,
+    /// What was asked for.
+    pub desired_state: String,
+    /// Name of the snapshot it was made from.
+    pub snapshot: String,
+    /// The user inside that commands run as.
+    pub user: String,
+    /// Why it is in error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_reason: Option<String>,
+    /// Whether `recover` can help.
+    pub recoverable: bool,
+    /// Whether previews need no key.
+    pub public: bool,
+    /// Whether its network is shut.
+    pub network_block_all: bool,
+    /// Virtual processors.
+    pub cpu: u32,
+    /// Graphics processors.
+    pub gpu: u32,
+    /// Memory in GiB.
+    pub memory: u32,
+    /// Disk in GiB.
+    pub disk: u32,
+    /// Whether it may be taken away for a dearer one.
+    pub spot: bool,
+    /// The caller's own marks.
+    pub labels: BTreeMap<String, String>,
+    /// State of its backup.
+    pub backup_state: String,
+    /// Stops after so many idle minutes; 0 never.
+    pub auto_stop_interval: u32,
+    /// Is archived after so many stopped minutes.
+    pub auto_archive_interval: u32,
+    /// Is deleted after so many stopped minutes; negative never, 0 as soon as it stops.
+    pub auto_delete_interval: i32,
+    /// When it was made.
+    pub created_at: String,
+    /// When anything of it last changed.
+    pub updated_at: String,
+    /// When it was last used.
+    pub last_activity_at: String,
+    /// Version of the daemon inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daemon_version: Option<String>,
+    /// Where its toolbox is reached, without a final slash and without its id.
+    pub toolbox_proxy_url: String,
+}
+
+/// A volume mounted into a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxVolume {
+    /// The volume's id or name.
+    pub volume_id: String,
+    /// Where it is mounted.
+    pub mount_path: String,
+    /// The part of it that is mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<String>,
+}
+
+/// What to make. Every field may be missing or null; fields that are not known are ignored. Numbers are wide here, so that
+/// a value out of bounds gets an answer that names its bounds.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CreateSandbox {
+    /// Its name; the id when missing.
+    pub name: Option<String>,
+    /// The snapshot to start from; the default one when missing.
+    pub snapshot: Option<String>,
+    /// The user inside that commands run as; the image's own when missing.
+    pub user: Option<String>,
+    /// Variables every command gets.
+    pub env: Option<BTreeMap<String, String>>,
+    /// The caller's own marks.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Whether previews need no key.
+    pub public: Option<bool>,
+    /// Whether its network is shut.
+    pub network_block_all: Option<bool>,
+    /// Addresses it may reach. Not built yet.
+    pub network_allow_list: Option<String>,
+    /// Names it may reach. Not built yet.
+    pub domain_allow_list: Option<String>,
+    /// A proxy for what it sends. Not built yet.
+    pub outbound_proxy_url: Option<String>,
+    /// Where its telemetry goes. Not built yet.
+    pub otel_endpoint_override: Option<String>,
+    /// The region, by id or name; the default one when missing.
+    pub target: Option<String>,
+    /// Virtual processors; the snapshot's when missing.
+    pub cpu: Option<i64>,
+    /// Graphics processors. Not built yet.
+    pub gpu: Option<i64>,
+    /// Kinds of graphics processors. Not built yet.
+    pub gpu_type: Option<Vec<String>>,
+    /// Memory in GiB; the snapshot's when missing.
+    pub memory: Option<i64>,
+    /// Disk in GiB; the snapshot's when missing.
+    pub disk: Option<i64>,
+    /// Whether it can run virtual machines. Not built yet.
+    pub kvm: Option<bool>,
+    /// Whether it may be taken away for a dearer one. Not built yet.
+    pub spot: Option<bool>,
+    /// Stops after so many idle minutes; 0 never.
+    pub auto_stop_interval: Option<i64>,
+    /// Pauses after so many idle minutes. Not built yet.
+    pub auto_pause_interval: Option<i64>,
+    /// Is archived after so many stopped minutes; 0 the longest allowed.
+    pub auto_archive_interval: Option<i64>,
+    /// Is deleted after so many stopped minutes; negative never, 0 as soon as it stops.
+    pub auto_delete_interval: Option<i64>,
+    /// Is deleted so many minutes from now. Not built yet.
+    pub ttl_minutes: Option<i64>,
+    /// How long it may wait for room; there is no queue, so that it never waits.
+    pub queue_timeout: Option<i64>,
+    /// Volumes to mount. Not built yet.
+    #[schema(value_type = Option<Vec<SandboxVolume>>)]
+    pub volumes: Option<Vec<Value>>,
+    /// A Dockerfile to build. Not built yet.
+    #[schema(value_type = Option<Object>)]
+    pub build_info: Option<Value>,
+    /// Secrets to hand in. Not built yet.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub secrets: Option<Vec<Value>>,
+    /// The sandbox to be joined with. Not built yet.
+    pub linked_sandbox: Option<String>,
+}
+
+/// A page of a list, and where the next begins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListSandboxesResponse {
+    /// The page.
+    pub items: Vec<SandboxListItem>,
+    /// What to send as `cursor` for the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A numbered page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PaginatedSandboxes {
+    /// The page.
+    pub items: Vec<Sandbox>,
+    /// How many there are on all pages.
+    pub total: u64,
+    /// Which page this is, from 1.
+    pub page: u32,
+    /// How many pages there are.
+    pub total_pages: u64,
+}
+
+/// Labels, sent and answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxLabels {
+    /// All labels; others are gone.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a sandbox may reach from now on; at least one field.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UpdateSandboxNetworkSettings {
+    /// Whether its network is shut.
+    pub network_block_all: Option<bool>,
+    /// Addresses it may reach; empty for none in particular. Not built yet.
+    pub network_allow_list: Option<String>,
+    /// Names it may reach; empty for none in particular. Not built yet.
+    pub domain_allow_list: Option<String>,
+}
+
+/// Where a sandbox's toolbox is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ToolboxProxyUrl {
+    /// The URL, without a final slash and without the sandbox's id.
+    pub url: String,
+}

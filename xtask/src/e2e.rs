@@ -1,0 +1,241 @@
+//! `cargo x e2e`: drives a server with the official SDKs, unmodified, each in a folder of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::build::{self, Product, Profile};
+use crate::image::{self, Recipe};
+use crate::machine::{self, Need};
+use crate::process;
+use crate::report::{self, Step};
+use crate::serving::Serving;
+
+/// A server that answers under an address, and the key for it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    api_url: String,
+    api_key: String,
+}
+
+/// How many cases passed and failed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+}
+
+/// The language of an official SDK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Language {
+    Python,
+    TypeScript,
+}
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let mut arguments = arguments.to_vec();
+    let against = process::take_value(&mut arguments, "--against")?;
+    let languages = languages(&mut arguments);
+    let filter = (!arguments.is_empty()).then(|| arguments.remove(0));
+    process::refuse_rest("e2e", &arguments)?;
+    let tally = match against {
+        Some(url) => suites(&languages, &given(&url)?, filter.as_deref())?,
+        None => with_server(&build::product(Profile::Development)?, |target| {
+            suites(&languages, target, filter.as_deref())
+        })?,
+    };
+    report::print(&format!("{} passed, {} failed", tally.passed, tally.failed));
+    if tally.failed > 0 {
+        bail!("{} end-to-end cases failed", tally.failed);
+    }
+    Ok(())
+}
+
+/// Starts a fresh server with an empty data folder, gives it to `work`, and stops it.
+pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Result<T>) -> Result<T> {
+    machine::ensure_root("e2e")?;
+    let image = image::prepare(Recipe::Default, false)?;
+    let data_dir = process::root().join(format!("target/e2e/data-{}", std::process::id()));
+    image::import(&image, &product.daytona, &data_dir)?;
+    let mut serving = Serving::start(&product.daytona, &data_dir, 0)?;
+    let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
+    let done = work(&target);
+    let log = process::root().join("target/e2e/server.log");
+    let _ = fs::copy(&serving.log, &log);
+    let stopped = serving.stop();
+    if done.is_err() {
+        report::say(&format!("    the server's log: {}", log.display()));
+    }
+    let _ = fs::remove_dir_all(&data_dir);
+    let done = done?;
+    stopped?;
+    Ok(done)
+}
+
+/// Runs one suite, its tools being installed when they are not.
+pub(crate) fn suite(language: Language, target: &Target, filter: Option<&str>) -> Result<Tally> {
+    let step = Step::begin(&format!("end to end: {language:?}"));
+    let mut command = match language {
+        Language::Python => pytest(filter)?,
+        Language::TypeScript => node_test(filter)?,
+    };
+    command.env("DAYTONA_API_URL", &target.api_url).env("DAYTONA_API_KEY", &target.api_key);
+    let mut tally = Tally::default();
+    let status = process::each_line(&mut command, |line| {
+        report::say(&format!("    {line}"));
+        match language {
+            Language::Python => read_pytest(line, &mut tally),
+            Language::TypeScript => read_node(line, &mut tally),
+        }
+    })?;
+    step.done();
+    // A suite that broke before it counted anything has failed all the same; so has one that ran nothing unasked.
+    // pytest ends with 5 when a filter leaves no case.
+    let ran_nothing = tally.passed == 0 && filter.is_none();
+    let is_well = status.success() || (filter.is_some() && status.code() == Some(5));
+    if tally.failed == 0 && (!is_well || ran_nothing) {
+        report::say(&format!("    the {language:?} suite itself failed"));
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+fn suites(languages: &[Language], target: &Target, filter: Option<&str>) -> Result<Tally> {
+    let mut sum = Tally::default();
+    for language in languages {
+        let tally = suite(*language, target, filter)?;
+        sum.passed += tally.passed;
+        sum.failed += tally.failed;
+    }
+    Ok(sum)
+}
+
+fn languages(arguments: &mut Vec<String>) -> Vec<Language> {
+    let python = process::take_flag(arguments, "python");
+    let typescript = process::take_flag(arguments, "typescript");
+    match (python, typescript) {
+        (true, false) => vec![Language::Python],
+        (false, true) => vec![Language::TypeScript],
+        _ => vec![Language::Python, Language::TypeScript],
+    }
+}
+
+fn given(url: &str) -> Result<Target> {
+    let key = std::env::var_os("DAYTONA_API_KEY").context("`--against` needs a key in DAYTONA_API_KEY")?;
+    let api_key = key.to_str().context("DAYTONA_API_KEY is not text")?.to_owned();
+    Ok(Target { api_url: url.trim_end_matches('/').to_owned(), api_key })
+}
+
+fn pytest(filter: Option<&str>) -> Result<Command> {
+    machine::ensure(&[Need::Python])?;
+    let environment = process::root().join("target/e2e/python");
+    let list = process::root().join("tests/e2e/python/requirements.txt");
+    let pip = environment.join("bin/pip");
+    once(&environment.join("installed"), &list, || {
+        process::output(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+        process::output(Command::new(pip).args(["install", "--quiet", "--requirement"]).arg(&list))
+    })?;
+    let mut command = Command::new(environment.join("bin/python"));
+    command.args(["-m", "pytest", "-ra", "--color=no", "-p", "no:cacheprovider"]);
+    command.current_dir(process::root().join("tests/e2e/python")).env("PYTHONDONTWRITEBYTECODE", "1");
+    if let Some(filter) = filter {
+        command.args(["-k", filter]);
+    }
+    Ok(command)
+}
+
+fn node_test(filter: Option<&str>) -> Result<Command> {
+    machine::ensure(&[Need::Node])?;
+    let folder = process::root().join("tests/e2e/typescript");
+    once(&folder.join("node_modules/.installed"), &folder.join("package-lock.json"), || {
+        process::output(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))
+    })?;
+    let mut command = Command::new("node");
+    // One file at a time: each makes sandboxes of a gibibyte, and the machine may be small.
+    command.args(["--test", "--test-reporter=spec"]).current_dir(&folder);
+    if let Some(filter) = filter {
+        command.arg(format!("--test-name-pattern={filter}"));
+    }
+    command.args(test_files(&folder)?);
+    Ok(command)
+}
+
+fn test_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.to_string_lossy().ends_with(".test.mjs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Does `install` unless `mark` says that it was done for the same `list`.
+fn once(mark: &Path, list: &Path, install: impl FnOnce() -> Result<String>) -> Result<()> {
+    let wanted = fs::read_to_string(list).with_context(|| format!("reading {}", list.display()))?;
+    if fs::read_to_string(mark).is_ok_and(|done| done == wanted) {
+        return Ok(());
+    }
+    let step = Step::begin(&format!("installing what {} lists", list.display()));
+    install()?;
+    fs::write(mark, wanted)?;
+    step.done();
+    Ok(())
+}
+
+/// Reads the last line of pytest: `== 1 failed, 20 passed, 1 skipped in 3.21s ==`.
+fn read_pytest(line: &str, tally: &mut Tally) {
+    let Some(text) = line.strip_prefix("==").and_then(|rest| rest.strip_suffix("==")) else { return };
+    if !text.contains(" in ") {
+        return;
+    }
+    for part in text.trim_matches(['=', ' ']).split([',']) {
+        let mut words = part.split_whitespace();
+        let Some(number) = words.next().and_then(|word| word.parse::<u64>().ok()) else { continue };
+        match words.next() {
+            Some("passed") => tally.passed += number,
+            Some("failed" | "error" | "errors") => tally.failed += number,
+            _ => {}
+        }
+    }
+}
+
+/// Reads the summary of node's test runner: `ℹ pass 20` or `# pass 20`.
+fn read_node(line: &str, tally: &mut Tally) {
+    let mut words = line.split_whitespace();
+    if !matches!(words.next(), Some("ℹ" | "#")) {
+        return;
+    }
+    match (words.next(), words.next().and_then(|word| word.parse::<u64>().ok()), words.next()) {
+        (Some("pass"), Some(number), None) => tally.passed += number,
+        (Some("fail" | "cancelled"), Some(number), None) => tally.failed += number,
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_of_pytest_is_read() {
+        let mut tally = Tally::default();
+        read_pytest("=== 2 failed, 20 passed, 1 skipped, 1 error in 3.21s (0:00:03) ===", &mut tally);
+        read_pytest("=== short test summary info ===", &mut tally);
+        assert_eq!(tally, Tally { passed: 20, failed: 3 });
+    }
+
+    #[test]
+    fn the_summary_of_node_is_read() {
+        let mut tally = Tally::default();
+        for line in ["ℹ tests 5", "ℹ pass 3", "ℹ fail 1", "ℹ cancelled 1", "✔ pass 9 things (3ms)"]
+        {
+            read_node(line, &mut tally);
+        }
+        assert_eq!(tally, Tally { passed: 3, failed: 2 });
+    }
+}

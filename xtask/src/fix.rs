@@ -1,0 +1,51 @@
+//! `cargo x fix`: formats the sources and writes every generated file anew.
+
+use std::fs;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::build::{self, Profile};
+use crate::check;
+use crate::conformance;
+use crate::process;
+use crate::report;
+
+/// Which of the two binaries prints a file.
+#[derive(Debug, Clone, Copy)]
+enum Printer {
+    Daytona,
+    Daemon,
+}
+
+/// Generated files, and the command that prints each.
+const GENERATED: &[(&str, Printer, &[&str])] = &[
+    ("openapi/api.json", Printer::Daytona, &["openapi"]),
+    ("openapi/toolbox.json", Printer::Daemon, &["openapi"]),
+    ("docs/reference/configuration.md", Printer::Daytona, &["config", "reference"]),
+];
+
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    process::refuse_rest("fix", arguments)?;
+    check::ensure_component("fmt", "rustfmt")?;
+    process::run(process::cargo().args(["fmt", "--all"]))?;
+    let product = build::product(Profile::Development)?;
+    for (file, printer, words) in GENERATED {
+        let program = match printer {
+            Printer::Daytona => &product.daytona,
+            Printer::Daemon => &product.daemon,
+        };
+        let text = process::output(Command::new(program).args(*words))?;
+        let text = format!("{}\n", text.trim_end());
+        let path = process::root().join(file);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        if fs::read_to_string(&path).is_ok_and(|old| old == text) {
+            continue;
+        }
+        fs::write(&path, text).with_context(|| format!("writing {file}"))?;
+        report::say(&format!("    wrote {file}"));
+    }
+    conformance::run(&[])
+}
