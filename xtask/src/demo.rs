@@ -67,11 +67,20 @@ fn show(serving: &Serving) -> Result<()> {
     let shown = use_sandbox(&client, &sandbox, started, create);
     // Deleted whatever happened, so that a failed demo leaves nothing behind.
     let started = Instant::now();
-    let deleted = client.json("DELETE", &format!("{api}/sandbox/{id}"), None);
+    let deleted = delete(&client, &format!("{api}/sandbox/{id}"));
     let delete = started.elapsed();
     shown?;
     deleted?;
     report::print(&format!("  deleted in {}", milliseconds(delete)));
+    Ok(())
+}
+
+/// Deletes and waits until it is gone: the server may answer while it is still at work.
+fn delete(client: &Client, url: &str) -> Result<()> {
+    client.json("DELETE", url, None)?;
+    while client.send("GET", url, None)?.status != 404 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
     Ok(())
 }
 

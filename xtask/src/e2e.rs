@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 
 use crate::build::{self, Product, Profile};
-use crate::image::{self, Recipe};
+use crate::http::Client;
+use crate::image::{self, Image, Recipe};
 use crate::machine::{self, Need};
 use crate::process;
 use crate::report::{self, Step};
@@ -58,20 +60,47 @@ pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Re
     machine::ensure_root("e2e")?;
     let image = image::prepare(Recipe::Default, false)?;
     let data_dir = process::root().join(format!("target/e2e/data-{}", std::process::id()));
-    image::import(&image, &product.daytona, &data_dir)?;
-    let mut serving = Serving::start(&product.daytona, &data_dir, 0)?;
-    let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
-    let done = work(&target);
+    let done = serve_from(&data_dir, product, &image, work);
     let log = process::root().join("target/e2e/server.log");
-    let _ = fs::copy(&serving.log, &log);
-    let stopped = serving.stop();
+    let _ = fs::copy(data_dir.join("server.log"), &log);
     if done.is_err() {
         report::say(&format!("    the server's log: {}", log.display()));
     }
+    // The data is of no use to anybody once its server is gone.
     let _ = fs::remove_dir_all(&data_dir);
+    done
+}
+
+fn serve_from<T>(
+    data_dir: &Path,
+    product: &Product,
+    image: &Image,
+    work: impl FnOnce(&Target) -> Result<T>,
+) -> Result<T> {
+    image::import(image, &product.daytona, data_dir)?;
+    let mut serving = Serving::start(&product.daytona, data_dir, 0)?;
+    let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
+    let done = work(&target);
+    let swept = sweep(&target);
+    serving.stop()?;
     let done = done?;
-    stopped?;
+    swept?;
     Ok(done)
+}
+
+/// Deletes what failed cases left: sandboxes outlive their server, and would stay when its data is gone.
+fn sweep(target: &Target) -> Result<()> {
+    let client = Client::new(&target.api_key);
+    loop {
+        let page = client.json("GET", &format!("{}/sandbox?limit=200", target.api_url), None)?;
+        let items = page.get("items").and_then(Value::as_array).context("the list of sandboxes")?;
+        if items.is_empty() {
+            return Ok(());
+        }
+        for id in items.iter().filter_map(|item| item.get("id").and_then(Value::as_str)) {
+            client.json("DELETE", &format!("{}/sandbox/{id}", target.api_url), None)?;
+        }
+    }
 }
 
 /// Runs one suite, its tools being installed when they are not.

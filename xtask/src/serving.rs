@@ -28,7 +28,6 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts `daytona server` on `port` (0 takes a free one) and waits until it answers.
     pub(crate) fn start(daytona: &Path, data_dir: &Path, port: u16) -> Result<Self> {
-        let port = if port == 0 { free_port()? } else { port };
         fs::create_dir_all(data_dir)?;
         refuse_second(data_dir)?;
         let announcement = data_dir.join("server.json");
@@ -130,12 +129,6 @@ fn spawn(daytona: &Path, data_dir: &Path, port: u16, log: &Path) -> Result<Child
         .with_context(|| format!("starting {}", daytona.display()))
 }
 
-/// A port that nobody listens on now. The server's public address holds its port, so it takes no 0 itself.
-fn free_port() -> Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").context("looking for a free port")?;
-    Ok(listener.local_addr()?.port())
-}
-
 fn refuse_second(data_dir: &Path) -> Result<()> {
     let Some(value) = read_announcement(&data_dir.join("server.json")) else { return Ok(()) };
     let Some(pid) = value.get("pid").and_then(Value::as_u64) else { return Ok(()) };
@@ -155,5 +148,8 @@ fn read_announcement(file: &Path) -> Option<Value> {
 }
 
 fn hint(port: u16) -> String {
+    if port == 0 {
+        return String::new();
+    }
     format!("\n  if port {port} is taken, choose another one with `--port N` (0 takes a free one)")
 }

@@ -62,7 +62,8 @@ impl Callers {
     /// Returns who sent these headers.
     pub async fn authenticate_headers(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let (scheme, key) = value.and_then(|value| value.split_once(' ')).ok_or(ApiError::InvalidCredentials)?;
+        let (scheme, key) =
+            value.and_then(|value| value.split_once(' ')).ok_or(ApiError::InvalidCredentials)?;
         let key = key.trim();
         if !scheme.eq_ignore_ascii_case("bearer") || key.is_empty() {
             return Err(ApiError::InvalidCredentials);

@@ -109,8 +109,12 @@ impl ApiError {
                 (StatusCode::CONFLICT, "CONFLICT")
             }
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
-            Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED"),
-            Self::Authenticate(_) | Self::RunnerAway(_) => (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+            Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
+                (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
+            }
+            Self::Authenticate(_) | Self::RunnerAway(_) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
+            }
             Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
         }
     }

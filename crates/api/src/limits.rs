@@ -34,8 +34,13 @@ pub(crate) fn name(name: &str) -> Result<(), ApiError> {
 /// Checks the user inside: a name, a number, or either with a group after a colon.
 pub(crate) fn user(user: &str) -> Result<(), ApiError> {
     let allowed = |character: char| character.is_ascii_alphanumeric() || "_-.:$".contains(character);
-    let fits = user.len() <= USER_CHARACTERS && user.chars().all(allowed) && !user.starts_with(['-', '.', ':']);
-    if fits { Ok(()) } else { Err(ApiError::invalid("user must be a user name or number inside the sandbox")) }
+    let fits =
+        user.len() <= USER_CHARACTERS && user.chars().all(allowed) && !user.starts_with(['-', '.', ':']);
+    if fits {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("user must be a user name or number inside the sandbox"))
+    }
 }
 
 /// Checks labels.

@@ -19,9 +19,28 @@ const LAST_PAGE: u32 = 1_000_000;
 
 /// The contract's words for states; those that no pair of ours is called match nothing.
 const STATES: [&str; 22] = [
-    "creating", "restoring", "destroyed", "destroying", "started", "stopped", "starting", "stopping", "error",
-    "build_failed", "pending_build", "building_snapshot", "unknown", "pulling_snapshot", "archived", "archiving",
-    "resizing", "snapshotting", "forking", "pausing", "paused", "resuming",
+    "creating",
+    "restoring",
+    "destroyed",
+    "destroying",
+    "started",
+    "stopped",
+    "starting",
+    "stopping",
+    "error",
+    "build_failed",
+    "pending_build",
+    "building_snapshot",
+    "unknown",
+    "pulling_snapshot",
+    "archived",
+    "archiving",
+    "resizing",
+    "snapshotting",
+    "forking",
+    "pausing",
+    "paused",
+    "resuming",
 ];
 
 /// The words of a cursor list's order.
@@ -76,7 +95,8 @@ pub(crate) fn numbered_page(query: &Query) -> Result<(Page, u32), ApiError> {
 
 /// Returns where the list goes on after `last`.
 fn write_cursor(page: &Page, last: &Sandbox) -> String {
-    let sort = CURSOR_SORTS.iter().find(|(_, field)| *field == page.sort).map_or("", |(word, _)| word).to_owned();
+    let sort =
+        CURSOR_SORTS.iter().find(|(_, field)| *field == page.sort).map_or("", |(word, _)| word).to_owned();
     let sort_value = match page.sort.value(last) {
         SortValue::Integer(number) => Value::from(number),
         SortValue::Text(text) => Value::from(text),
@@ -152,7 +172,10 @@ pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
         disk_gib: numbers(query, "minDiskGiB", "maxDiskGiB")?,
         public: query.truth("isPublic")?,
         created_at: Range { least: query.moment("createdAtAfter")?, most: query.moment("createdAtBefore")? },
-        last_activity_at: Range { least: query.moment("lastEventAfter")?, most: query.moment("lastEventBefore")? },
+        last_activity_at: Range {
+            least: query.moment("lastEventAfter")?,
+            most: query.moment("lastEventBefore")?,
+        },
     })
 }
 
@@ -179,7 +202,8 @@ fn states(query: &Query) -> Result<Option<Vec<(Desired, Observed)>>, ApiError> {
     if let Some(word) = words.iter().find(|word| **word == "destroyed" || !STATES.contains(word)) {
         return Err(ApiError::invalid(format!("states: `{word}` is not a state that can be listed")));
     }
-    let every = Desired::ALL.into_iter().flat_map(|desired| Observed::ALL.map(|observed| (desired, observed)));
+    let every =
+        Desired::ALL.into_iter().flat_map(|desired| Observed::ALL.map(|observed| (desired, observed)));
     let pairs = every.filter(|(desired, observed)| words.contains(&state::reported(*desired, *observed)));
     Ok((!words.is_empty()).then(|| pairs.collect()))
 }
@@ -187,7 +211,9 @@ fn states(query: &Query) -> Result<Option<Vec<(Desired, Observed)>>, ApiError> {
 fn class_matches(query: &Query) -> Result<bool, ApiError> {
     let classes = query.texts("sandboxClasses");
     if classes.iter().any(|class| !["container", "linux-vm", "windows", "android"].contains(class)) {
-        return Err(ApiError::invalid("sandboxClasses must be any of the following values: container, linux-vm, windows"));
+        return Err(ApiError::invalid(
+            "sandboxClasses must be any of the following values: container, linux-vm, windows",
+        ));
     }
     Ok(classes.is_empty() || classes.contains(&"container"))
 }

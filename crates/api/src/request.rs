@@ -8,7 +8,7 @@ use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::{header, request};
 use http_body_util::LengthLimitError;
 use percent_encoding::percent_decode_str;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use types::Timestamp;
 
 use crate::error::ApiError;
@@ -47,7 +47,10 @@ impl Segments {
 impl Query {
     /// Returns the value of `name`; an empty one counts as missing.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, value)| known == name && !value.is_empty())
+            .map(|(_, value)| value.as_str())
     }
 
     /// Returns every value of a list, written `name=a&name=b` or `name[]=a&name[1]=b`.
@@ -85,7 +88,9 @@ impl Query {
             return Ok(None);
         };
         let moment = moment::read(text);
-        moment.map(Some).ok_or_else(|| ApiError::invalid(format!("{name} must be a valid ISO 8601 date string")))
+        moment
+            .map(Some)
+            .ok_or_else(|| ApiError::invalid(format!("{name} must be a valid ISO 8601 date string")))
     }
 }
 
@@ -123,7 +128,9 @@ impl FromRequestParts<ApiState> for Query {
 fn form_decode(text: &str) -> Result<String, ApiError> {
     let spaced = text.replace('+', " ");
     let decoded = percent_decode_str(&spaced).decode_utf8();
-    decoded.map(Into::into).map_err(|_| ApiError::invalid("the query holds an encoded value that is not UTF-8"))
+    decoded
+        .map(Into::into)
+        .map_err(|_| ApiError::invalid("the query holds an encoded value that is not UTF-8"))
 }
 
 impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
@@ -132,18 +139,34 @@ impl<T: DeserializeOwned> FromRequest<ApiState> for Json<T> {
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let limit_bytes = state.settings.body_limit_bytes;
         let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        if announced.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit_bytes as u64) {
+        if announced
+            .and_then(|length| length.parse::<u64>().ok())
+            .is_some_and(|length| length > limit_bytes as u64)
+        {
             return Err(ApiError::BodyTooLarge { limit_bytes });
         }
         let bytes = read(request.into_body(), limit_bytes).await?;
-        let text: &[u8] = if bytes.iter().all(u8::is_ascii_whitespace) { b"{}" } else { &bytes };
-        serde_json::from_slice(text).map(Self).map_err(|error| body_error(&error))
+        parse(&bytes).map(Self)
     }
+}
+
+/// Reads an object. A list is refused here, because `serde` would take its items for the fields in their order.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let parsed = match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => serde_json::from_slice(b"{}"),
+        Some(b'{') => serde_json::from_slice(bytes),
+        Some(_) => {
+            serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| body_error(&error))?;
+            return Err(body_error(&"expected an object at line 1 column 1"));
+        }
+    };
+    parsed.map_err(|error: serde_json::Error| body_error(&error))
 }
 
 async fn read(body: Body, limit_bytes: usize) -> Result<axum::body::Bytes, ApiError> {
     to_bytes(body, limit_bytes).await.map_err(|error| {
-        let too_long = std::error::Error::source(&error).is_some_and(|cause| cause.is::<LengthLimitError>());
+        let too_long =
+            std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<LengthLimitError>);
         if too_long { ApiError::BodyTooLarge { limit_bytes } } else { body_error(&error) }
     })
 }

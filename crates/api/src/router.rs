@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{Method, header};
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{any, get};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Components, Info, OpenApi, Server};
@@ -44,34 +44,41 @@ fn operations() -> OpenApiRouter<ApiState> {
 /// Serves the interface under `/api`.
 pub fn router(state: ApiState) -> Router {
     let (built, document) = operations().split_for_parts();
-    let cors = CorsLayer::new()
-        .allow_origin(AllowOrigin::mirror_request())
-        .allow_headers(AllowHeaders::mirror_request())
-        .allow_methods([
-            Method::GET,
-            Method::HEAD,
-            Method::PUT,
-            Method::PATCH,
-            Method::POST,
-            Method::DELETE,
-            Method::OPTIONS,
-        ])
-        .expose_headers([finish::VERSION])
-        .max_age(Duration::from_secs(3600));
     let api = unbuilt::routes(built, &document)
         .route("/openapi.json", get(serve_document))
         .fallback(finish::no_route)
-        .method_not_allowed_fallback(finish::no_route)
-        .layer(cors)
-        .layer(axum::middleware::from_fn_with_state(state.clone(), finish::finish));
-    Router::new().nest("/api", api).with_state(state)
+        .method_not_allowed_fallback(finish::no_route);
+    // Nesting leaves out the prefix with a slash and nothing behind it.
+    let bare = Router::new().route("/api/", any(finish::no_route));
+    let router = Router::new().nest("/api", layered(api, &state)).merge(layered(bare, &state));
+    router.with_state(state)
+}
+
+/// Puts what holds for every response around a router.
+fn layered(router: Router<ApiState>, state: &ApiState) -> Router<ApiState> {
+    let methods = [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::PATCH,
+        Method::POST,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    let cors = CorsLayer::new()
+        .allow_origin(AllowOrigin::mirror_request())
+        .allow_headers(AllowHeaders::mirror_request())
+        .allow_methods(methods)
+        .expose_headers([finish::VERSION])
+        .max_age(Duration::from_hours(1));
+    router.layer(cors).layer(axum::middleware::from_fn_with_state(state.clone(), finish::finish))
 }
 
 async fn serve_document() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
 }
 
-/// Returns the OpenAPI document of what is built.
+/// Returns the interface document of what is built.
 pub fn openapi() -> OpenApi {
     let mut document = operations().into_openapi();
     document.info = Info::new("Daytona-compatible sandbox API", "1");

@@ -23,7 +23,11 @@ pub(crate) async fn find(state: &ApiState, caller: &Caller, reference: &str) -> 
 }
 
 /// Makes a sandbox and waits a while until it takes commands.
-pub(crate) async fn create(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Result<Sandbox, ApiError> {
+pub(crate) async fn create(
+    state: &ApiState,
+    caller: &Caller,
+    asked: CreateSandbox,
+) -> Result<Sandbox, ApiError> {
     let sandbox = draft(state, caller, asked).await?;
     state.store.sandbox_insert(&sandbox).await.map_err(|error| match error {
         StoreError::Taken { key, .. } => ApiError::NameTaken { name: key },
@@ -129,7 +133,8 @@ pub(crate) fn auth_token(state: &ApiState) -> String {
 
 /// Reads a new network policy. A list that is not built is refused: ignoring it would leave the network open.
 pub(crate) fn network(asked: &UpdateSandboxNetworkSettings, current: Network) -> Result<Network, ApiError> {
-    let lists = [("networkAllowList", &asked.network_allow_list), ("domainAllowList", &asked.domain_allow_list)];
+    let lists =
+        [("networkAllowList", &asked.network_allow_list), ("domainAllowList", &asked.domain_allow_list)];
     for (field, list) in lists {
         if list.as_ref().is_some_and(|list| !list.trim().is_empty()) {
             return Err(ApiError::FieldNotBuilt { field });

@@ -43,7 +43,7 @@ pub struct Region {
     pub name: String,
 }
 
-/// An OpenID Connect provider; empty texts when only API keys are accepted.
+/// A login provider; empty texts when only API keys are accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Oidc {
     /// The issuer's URL.

@@ -14,19 +14,19 @@ use crate::state::ApiState;
 
 /// Adds a route for every operation of the contract that `built` lacks.
 pub(crate) fn routes(router: Router<ApiState>, built: &OpenApi) -> Router<ApiState> {
-    let operations = built_operations(built);
+    let done = built_operations(built);
     // Paths that differ only in the names of their variables are one path to the router: the first spelling stands.
     let mut spellings: BTreeMap<String, &str> = BTreeMap::new();
     for path in built.paths.paths.keys() {
         spellings.insert(shape(path), path);
     }
     let mut missing: BTreeMap<&str, MethodRouter<ApiState>> = BTreeMap::new();
-    for (method, path) in contract_operations().filter(|operation| !operations.contains(operation)) {
+    for (method, path) in contract_operations().filter(|operation| !done.contains(operation)) {
         if let Ok(filter) = filter(method) {
             let spelling = *spellings.entry(shape(path)).or_insert(path);
             let answer = move || async move { ApiError::NotBuilt { operation: format!("{method} {path}") } };
-            let routes = missing.remove(spelling).unwrap_or_default();
-            missing.insert(spelling, routes.on(filter, answer));
+            let others = missing.remove(spelling).unwrap_or_default();
+            missing.insert(spelling, others.on(filter, answer));
         }
     }
     missing.into_iter().fold(router, |router, (path, routes)| router.route(path, routes))

@@ -38,7 +38,8 @@ impl Directory {
     /// Finds the account for `user`, written `name`, `id`, or either followed by `:group`; empty means root.
     pub fn account(&self, user: &str) -> Result<Account, DaemonError> {
         let unknown = || DaemonError::UnknownUser { user: user.to_owned() };
-        let (user_part, group_part) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+        let (user_part, group_part) =
+            user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
         let user_part = if user_part.is_empty() { "0" } else { user_part };
         let mut account = match self.passwd_line(user_part) {
             Some(line) => parse_account(line).ok_or_else(unknown)?,
@@ -56,16 +57,20 @@ impl Directory {
 
     /// Returns the number of a user given by name or number.
     pub fn user_id(&self, user: &str) -> Result<u32, DaemonError> {
-        let listed = self.passwd_line(user).and_then(|line| line.split(':').nth(2)).and_then(|id| id.parse().ok());
+        let listed =
+            self.passwd_line(user).and_then(|line| line.split(':').nth(2)).and_then(|id| id.parse().ok());
         listed.or_else(|| user.parse().ok()).ok_or_else(|| DaemonError::UnknownUser { user: user.to_owned() })
     }
 
     /// Returns the number of a group given by name or number.
     pub fn group_id(&self, group: &str) -> Result<u32, DaemonError> {
         let mut lines = self.group.lines().map(|line| line.split(':'));
-        let listed = lines.find_map(|mut fields| if fields.next() == Some(group) { fields.nth(1) } else { None });
+        let listed =
+            lines.find_map(|mut fields| if fields.next() == Some(group) { fields.nth(1) } else { None });
         let listed = listed.and_then(|id| id.parse().ok());
-        listed.or_else(|| group.parse().ok()).ok_or_else(|| DaemonError::UnknownGroup { group: group.to_owned() })
+        listed
+            .or_else(|| group.parse().ok())
+            .ok_or_else(|| DaemonError::UnknownGroup { group: group.to_owned() })
     }
 
     /// Finds a line by name first, by number second, as other tools do.
@@ -78,7 +83,9 @@ impl Directory {
     fn groups_of(&self, name: &str) -> Vec<u32> {
         let lines = self.group.lines().map(|line| line.split(':').collect::<Vec<_>>());
         lines
-            .filter(|fields| fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name)))
+            .filter(|fields| {
+                fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name))
+            })
             .filter_map(|fields| fields.get(2)?.parse().ok())
             .collect()
     }
@@ -129,7 +136,11 @@ mod tests {
         ] {
             let account = directory().account(user).expect(user);
             let Credentials { user_id, group_id, groups } = account.credentials;
-            assert_eq!((account.name.as_str(), user_id, group_id, groups, account.home.as_str()), expected, "{user}");
+            assert_eq!(
+                (account.name.as_str(), user_id, group_id, groups, account.home.as_str()),
+                expected,
+                "{user}"
+            );
         }
     }
 

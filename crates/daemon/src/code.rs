@@ -36,8 +36,10 @@ impl Language {
             "typescript" => Ok(Self::TypeScript),
             other => {
                 let shown: String = other.chars().take(40).collect();
-                let reason =
-                    format!("unsupported language `{}`: use python, javascript or typescript", shown.escape_debug());
+                let reason = format!(
+                    "unsupported language `{}`: use python, javascript or typescript",
+                    shown.escape_debug()
+                );
                 Err(DaemonError::Invalid { reason })
             }
         }
@@ -71,11 +73,16 @@ pub fn prepare(
         Language::TypeScript => (&["ts-node", "npx"], Vec::new()),
     };
     let Some((name, path)) = names.iter().find_map(|name| Some((*name, find(name, &variables)?))) else {
-        let missing = format!("{}: command not found; use an image that has it installed\n", names.join(" or "));
+        let missing =
+            format!("{}: command not found; use an image that has it installed\n", names.join(" or "));
         return Ok(CodeLaunch { launch: Err(missing), charts: None });
     };
     if language == Language::TypeScript {
-        arguments.extend(if name == "npx" { vec!["--yes".to_owned(), "ts-node".to_owned()] } else { Vec::new() });
+        arguments.extend(if name == "npx" {
+            vec!["--yes".to_owned(), "ts-node".to_owned()]
+        } else {
+            Vec::new()
+        });
         // Types are removed, not checked: a program must run even where its libraries' types are not installed.
         let options = ["-T", "-O", r#"{"module":"CommonJS"}"#];
         arguments.extend(options.map(str::to_owned));
@@ -116,7 +123,9 @@ impl CodeLaunch {
     /// Reads the charts that the program has drawn; `None` when there are none.
     pub fn into_artifacts(self) -> Option<CodeRunArtifacts> {
         let descriptor = self.charts?;
-        let size = rustix::fs::fstat(descriptor.as_fd()).ok().and_then(|status| usize::try_from(status.st_size).ok())?;
+        let size = rustix::fs::fstat(descriptor.as_fd())
+            .ok()
+            .and_then(|status| usize::try_from(status.st_size).ok())?;
         let mut text = vec![0_u8; size.min(CHART_BYTES)];
         let read = rustix::io::pread(&descriptor, &mut text, 0).ok()?;
         text.truncate(read);
@@ -156,7 +165,8 @@ mod tests {
         for (language, name) in
             [(Language::Python, "python3"), (Language::JavaScript, "node"), (Language::TypeScript, "ts-node")]
         {
-            let prepared = prepare(language, &request, variables(), "/".into(), Path::new("/x.ts")).expect("prepared");
+            let prepared =
+                prepare(language, &request, variables(), "/".into(), Path::new("/x.ts")).expect("prepared");
             let missing = prepared.launch.expect_err("not found");
             assert!(missing.contains(name) && missing.contains("not found"), "{missing}");
         }

@@ -37,7 +37,9 @@ impl Environment {
         for (name, value) in &settings.env {
             // Images carry names such as `my.setting`; only what the kernel cannot carry is refused.
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-                return Err(DaemonError::Settings { reason: format!("`{name}` cannot be an environment variable") });
+                return Err(DaemonError::Settings {
+                    reason: format!("`{name}` cannot be an environment variable"),
+                });
             }
             variables.insert(name.clone(), value.clone());
         }
@@ -45,7 +47,10 @@ impl Environment {
     }
 
     /// Returns the variables with those of one request on top.
-    pub fn with(&self, request: Option<&BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, DaemonError> {
+    pub fn with(
+        &self,
+        request: Option<&BTreeMap<String, String>>,
+    ) -> Result<BTreeMap<String, String>, DaemonError> {
         let mut variables = self.lock().clone();
         for (name, value) in request.into_iter().flatten() {
             check(name, value)?;
@@ -89,7 +94,8 @@ fn check(name: &str, value: &str) -> Result<(), DaemonError> {
         return Err(DaemonError::Invalid { reason });
     }
     if value.contains('\0') {
-        let reason = format!("the value of environment variable `{name}` contains a NUL character; remove it");
+        let reason =
+            format!("the value of environment variable `{name}` contains a NUL character; remove it");
         return Err(DaemonError::Invalid { reason });
     }
     Ok(())

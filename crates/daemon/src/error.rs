@@ -13,13 +13,17 @@ use rustix::io::Errno;
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The settings document could not be used.
-    #[error("settings: {reason}; start the daemon as `daytona-daemon '<json>'`, see `daemon::settings::Settings`")]
+    #[error(
+        "settings: {reason}; start the daemon as `daytona-daemon '<json>'`, see `daemon::settings::Settings`"
+    )]
     Settings {
         /// Which part is wrong.
         reason: String,
     },
     /// The user that commands should run as does not exist.
-    #[error("unknown user `{user}`: it is not in /etc/passwd of the image; add it there or choose another user")]
+    #[error(
+        "unknown user `{user}`: it is not in /etc/passwd of the image; add it there or choose another user"
+    )]
     UnknownUser {
         /// The user as configured.
         user: String,
@@ -98,7 +102,9 @@ pub enum DaemonError {
         path: String,
     },
     /// The sandbox's user may not do this to the file.
-    #[error("forbidden: {action} `{path}`: {reason}; files are reached with the permissions of the sandbox's user")]
+    #[error(
+        "forbidden: {action} `{path}`: {reason}; files are reached with the permissions of the sandbox's user"
+    )]
     FileAccessDenied {
         /// What was attempted.
         action: &'static str,
@@ -118,7 +124,9 @@ pub enum DaemonError {
         reason: String,
     },
     /// The disk, a quota or a size limit is exhausted.
-    #[error("{action} `{path}`: {reason}; nothing was kept: delete files or use a sandbox with a larger disk")]
+    #[error(
+        "{action} `{path}`: {reason}; nothing was kept: delete files or use a sandbox with a larger disk"
+    )]
     DiskFull {
         /// What was attempted.
         action: &'static str,
@@ -184,7 +192,9 @@ impl DaemonError {
         let reason = sentence(&source);
         match Errno::from_io_error(&source) {
             Some(Errno::NOENT) => Self::FileNotFound { action, path },
-            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => Self::FileAccessDenied { action, path, reason },
+            Some(Errno::ACCESS | Errno::PERM | Errno::ROFS) => {
+                Self::FileAccessDenied { action, path, reason }
+            }
             Some(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Self::DiskFull { action, path, reason },
             Some(Errno::EXIST | Errno::NOTEMPTY | Errno::BUSY | Errno::TXTBSY) => {
                 Self::FileConflict { action, path, reason }
@@ -205,7 +215,9 @@ impl DaemonError {
     /// Returns the HTTP status and the stable word for programs.
     pub fn status_and_code(&self) -> (u16, &'static str) {
         match self {
-            Self::Invalid { .. } | Self::UnknownUser { .. } | Self::UnknownGroup { .. } => (400, "BAD_REQUEST"),
+            Self::Invalid { .. } | Self::UnknownUser { .. } | Self::UnknownGroup { .. } => {
+                (400, "BAD_REQUEST")
+            }
             Self::Body { .. } => (400, "INVALID_REQUEST_BODY"),
             Self::BodyTooLarge { .. } => (413, "BODY_TOO_LARGE"),
             Self::NoSuchOperation => (404, "NOT_FOUND"),

@@ -20,7 +20,7 @@ use crate::tree::{self, MARK_VARIABLE, Tree};
 const COMMAND_CHARACTERS: usize = 120;
 /// How much of the output the timeout message ends with.
 const TIMEOUT_OUTPUT_BYTES: usize = 4 * 1024;
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 16 * 1024;
 
 /// What every execution needs of the daemon.
 #[derive(Debug)]
@@ -60,7 +60,9 @@ impl Executor {
                 return Err(DaemonError::Spawn(SpawnError::Prepare(error)));
             }
             Err(DaemonError::Spawn(error)) => {
-                output.push(DaemonError::Spawn(error).message().trim_start_matches("start a process: ").as_bytes());
+                output.push(
+                    DaemonError::Spawn(error).message().trim_start_matches("start a process: ").as_bytes(),
+                );
                 return Ok(Outcome { exit_code: -1, output });
             }
             Err(error) => return Err(error),
@@ -71,17 +73,18 @@ impl Executor {
         let reader = pipe::Receiver::from_owned_fd(reader)
             .map_err(|source| DaemonError::Execution { step: "watch a pipe", source })?;
         let end = wait(exit, &reader, &mut output);
-        let exit_code = match timeout_s.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0) {
-            None => end.await?,
-            Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), end).await {
-                Ok(ended) => ended?,
-                Err(_elapsed) => {
-                    running.kill();
-                    let _ = drain(&reader, &mut output);
-                    return Err(timed_out(&launch, seconds, &output));
-                }
-            },
-        };
+        let exit_code =
+            match timeout_s.and_then(|seconds| u64::try_from(seconds).ok()).filter(|seconds| *seconds > 0) {
+                None => end.await?,
+                Some(seconds) => match tokio::time::timeout(Duration::from_secs(seconds), end).await {
+                    Ok(ended) => ended?,
+                    Err(_elapsed) => {
+                        running.kill();
+                        let _ = drain(&reader, &mut output);
+                        return Err(timed_out(&launch, seconds, &output));
+                    }
+                },
+            };
         running.is_over = true;
         Ok(Outcome { exit_code, output })
     }
@@ -235,6 +238,9 @@ fn timed_out(launch: &Launch, timeout_s: u64, output: &Output) -> DaemonError {
 
 fn text(text: &str) -> Result<CString, DaemonError> {
     CString::new(text).map_err(|_| DaemonError::Invalid {
-        reason: format!("`{}…` contains a NUL character; remove it", text.chars().take(40).collect::<String>().escape_debug()),
+        reason: format!(
+            "`{}…` contains a NUL character; remove it",
+            text.chars().take(40).collect::<String>().escape_debug()
+        ),
     })
 }

@@ -6,8 +6,8 @@
 pub mod path;
 pub mod info;
 pub mod walk;
-pub mod find;
 pub mod glob;
+pub mod find;
 pub mod copy;
 pub mod change;
 pub mod incoming;

@@ -8,12 +8,16 @@ use types::Timestamp;
 
 /// Shorter windows would measure the clock's grain.
 const SHORTEST_WINDOW_MS: i128 = 250;
-/// Clock ticks per second in /proc, the same on every Linux architecture (proc_pid_stat(5)).
+/// Clock ticks per second in /proc, the same on every Linux architecture (`proc_pid_stat(5)`).
 const TICKS_PER_SECOND: f64 = 100.0;
 /// Where the memory controller shows itself, version 2 then 1: usage, statistics, and the cache's name in them.
 const MEMORY_FILES: [(&str, &str, &str); 2] = [
     ("/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file"),
-    ("/sys/fs/cgroup/memory/memory.usage_in_bytes", "/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"),
+    (
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file",
+    ),
 ];
 const PROCESSOR_FILES: [&str; 2] = ["/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpuacct/cpuacct.usage"];
 
@@ -36,7 +40,10 @@ impl Meter {
     /// Takes the first sample.
     pub fn new(cpu_count: Option<u32>, memory_bytes: Option<u64>, now: Timestamp) -> Self {
         let cpu_count = cpu_count.map_or_else(
-            || std::thread::available_parallelism().map_or(1, |count| i64::try_from(count.get()).unwrap_or(1)),
+            || {
+                std::thread::available_parallelism()
+                    .map_or(1, |count| i64::try_from(count.get()).unwrap_or(1))
+            },
             i64::from,
         );
         let memory_limit_bytes = memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
@@ -91,12 +98,15 @@ fn busy_s() -> f64 {
     if let Some(nanoseconds) = accounting.as_deref().and_then(|text| text.trim().parse::<f64>().ok()) {
         return nanoseconds / 1e9;
     }
-    let ticks: f64 = process_ids().filter_map(|pid| read(format!("/proc/{pid}/stat"))).filter_map(|stat| ticks(&stat)).sum();
+    let ticks: f64 = process_ids()
+        .filter_map(|pid| read(format!("/proc/{pid}/stat")))
+        .filter_map(|stat| ticks(&stat))
+        .sum();
     let ended = read("/proc/self/stat").and_then(|stat| ended_ticks(&stat)).unwrap_or(0.0);
     (ticks + ended) / TICKS_PER_SECOND
 }
 
-/// Returns user and system time of one process (proc_pid_stat(5), fields 14 and 15).
+/// Returns user and system time of one process (`proc_pid_stat(5)`, fields 14 and 15).
 fn ticks(stat: &str) -> Option<f64> {
     sum_fields(stat, 11)
 }
@@ -118,7 +128,8 @@ fn memory() -> Option<(i64, i64)> {
     MEMORY_FILES.iter().find_map(|(usage, statistics, cache_name)| {
         let usage: i64 = read(usage)?.trim().parse().ok()?;
         #[expect(clippy::cast_possible_truncation, reason = "byte counts are whole and far below 2^53")]
-        let cache = read(statistics).and_then(|text| field(&text, cache_name)).map_or(0, |cache| cache as i64);
+        let cache =
+            read(statistics).and_then(|text| field(&text, cache_name)).map_or(0, |cache| cache as i64);
         Some(((usage - cache).max(0), cache))
     })
 }

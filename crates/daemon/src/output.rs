@@ -49,7 +49,8 @@ impl Output {
 
     /// Adds what was printed next.
     pub fn push(&mut self, bytes: &[u8]) {
-        let room = if self.head_is_full { 0 } else { HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len()) };
+        let room =
+            if self.head_is_full { 0 } else { HEAD_BYTES.saturating_sub(self.head.len()).min(bytes.len()) };
         let (for_head, for_tail) = bytes.split_at_checked(room).unwrap_or((&[], bytes));
         if self.budget.take(for_head.len()) {
             self.head.extend_from_slice(for_head);

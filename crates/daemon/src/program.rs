@@ -37,7 +37,8 @@ pub struct Launch {
 /// bash first, because commands written by people and by models are written for it and the official images have it;
 /// then the user's own, unless it exists to turn logins away; then what every system has.
 pub fn shell(account: &Account) -> String {
-    let own = Some(account.shell.as_str()).filter(|shell| !shell.ends_with("/nologin") && !shell.ends_with("/false"));
+    let own = Some(account.shell.as_str())
+        .filter(|shell| !shell.ends_with("/nologin") && !shell.ends_with("/false"));
     let candidates = ["/bin/bash", "/usr/bin/bash"].into_iter().chain(own);
     candidates.into_iter().find(|path| is_executable(Path::new(path))).unwrap_or("/bin/sh").to_owned()
 }
@@ -71,13 +72,15 @@ pub fn find(name: &str, variables: &BTreeMap<String, String>) -> Option<String> 
 fn is_executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     // Only a guess, made so that a missing program is named; execve(2) has the last word.
-    std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    std::fs::metadata(path)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// Returns a file that exists only in memory, positioned at its start.
 pub fn memory_file(name: &str, contents: &[u8]) -> Result<OwnedFd, DaemonError> {
     let failed = |source: std::io::Error| DaemonError::Execution { step: "keep a text in memory", source };
-    let descriptor = rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let descriptor =
+        rustix::fs::memfd_create(name, MemfdFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let mut file = std::fs::File::from(descriptor);
     file.write_all(contents).and_then(|()| file.rewind()).map_err(failed)?;
     Ok(file.into())
@@ -93,12 +96,8 @@ mod tests {
     fn a_shell_that_turns_logins_away_is_not_chosen() {
         for shell_path in ["/usr/sbin/nologin", "/bin/false", "", "/no/such/shell"] {
             let credentials = Credentials { user_id: 1, group_id: 1, groups: vec![] };
-            let account = Account {
-                name: "x".into(),
-                credentials,
-                home: "/".into(),
-                shell: shell_path.into(),
-            };
+            let account =
+                Account { name: "x".into(), credentials, home: "/".into(), shell: shell_path.into() };
             let chosen = shell(&account);
             assert!(["/bin/bash", "/usr/bin/bash", "/bin/sh"].contains(&chosen.as_str()), "{chosen}");
         }

@@ -1,13 +1,14 @@
 //! The daemon's life: become init, resolve the user, answer requests, and end with everything that runs.
 
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::Listener as _;
 use linux::credential::{Credentials, assume_files};
+use rustix::fs::OFlags;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use types::SystemClock;
@@ -59,7 +60,8 @@ pub fn run(settings: &Settings) -> Result<(), DaemonError> {
 fn become_init() -> Result<(), DaemonError> {
     let failed = |step| move |error: rustix::io::Errno| DaemonError::Runtime { step, source: error.into() };
     // The first process of a namespace inherits orphans anyway; this makes it so when run by hand, too.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).map_err(failed("inherit orphans"))?;
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .map_err(failed("inherit orphans"))?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .map_err(failed("forbid to be traced"))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(UMASK));
@@ -132,17 +134,15 @@ async fn live(
 
 /// Tells the runner how the start went; it may have lost interest, which is no reason to stop.
 fn announce(ready: OwnedFd, message: &str) {
-    let _ = std::fs::File::from(ready).write_all(message.as_bytes());
+    let _ = File::from(ready).write_all(message.as_bytes());
 }
 
 /// Starts the sandbox's own program; one that cannot be started says so in its log and is no reason not to serve.
 async fn start_entrypoint(daemon: &Daemon, settings: &Settings) -> Result<(), DaemonError> {
     let Some(program) = settings.entrypoint.first() else { return Ok(()) };
-    let log = blocking(|| {
-        let path = Path::new(ENTRYPOINT_LOG);
-        std::fs::File::create(path).map_err(|error| DaemonError::file("write", path, error))
-    })
-    .await?;
+    let log = blocking(|| Ok(open_entrypoint_log())).await?;
+    let log = log.or_else(|_| OpenOptions::new().write(true).open("/dev/null"));
+    let log = log.map_err(|source| DaemonError::Runtime { step: "open the entrypoint's log", source })?;
     let variables = daemon.environment.with(None)?;
     let found = if program.contains('/') { None } else { crate::program::find(program, &variables) };
     let launch = Launch {
@@ -156,9 +156,15 @@ async fn start_entrypoint(daemon: &Daemon, settings: &Settings) -> Result<(), Da
     };
     let log = OwnedFd::from(log);
     if let Err(error) = daemon.executor.start_detached(&launch, &log) {
-        let _ = std::fs::File::from(log).write_all(format!("{}\n", error.message()).as_bytes());
+        let _ = File::from(log).write_all(format!("{}\n", error.message()).as_bytes());
     }
     Ok(())
+}
+
+fn open_entrypoint_log() -> std::io::Result<File> {
+    // Without waiting, should the sandbox have put a pipe there.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(ENTRYPOINT_LOG)
 }
 
 /// Asks every process to end, waits, and kills the rest.

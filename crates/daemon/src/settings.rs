@@ -73,14 +73,17 @@ mod tests {
 
     #[test]
     fn two_descriptors_are_enough_and_newer_fields_are_ignored() {
-        let settings = Settings::from_argument(r#"{"listener_fd": 3, "ready_fd": 4, "newer": 1}"#).expect("settings");
+        let settings =
+            Settings::from_argument(r#"{"listener_fd": 3, "ready_fd": 4, "newer": 1}"#).expect("settings");
         assert_eq!((settings.listener_fd, settings.ready_fd, settings.grace_ms), (3, 4, 5_000));
         assert!(settings.user.is_empty() && settings.work_dir.is_none());
     }
 
     #[test]
     fn nonsense_is_refused_with_its_place() {
-        for (argument, part) in [("{}", "listener_fd"), ("x", "expected value"), ("fd:x", "`fd:x`"), ("fd:1", "")] {
+        for (argument, part) in
+            [("{}", "listener_fd"), ("x", "expected value"), ("fd:x", "`fd:x`"), ("fd:1", "")]
+        {
             let error = Settings::from_argument(argument).expect_err(argument).message();
             assert!(error.contains(part), "{argument}: {error}");
         }

@@ -49,13 +49,19 @@ pub fn kill(tree: Tree<'_>) {
 pub fn signal_everybody(with: Signal) {
     // In one stroke where that is safe; elsewhere, as in tests, only what descends from this process.
     if linux::child::signal_all(with).is_err() {
-        descendants().into_iter().for_each(|pid| signal(pid, with));
+        for pid in descendants() {
+            signal(pid, with);
+        }
     }
 }
 
 /// Returns how many other processes of this sandbox are left.
 pub fn everybody() -> usize {
-    if std::process::id() == 1 { processes().iter().filter(|process| process.pid != 1).count() } else { descendants().len() }
+    if std::process::id() == 1 {
+        processes().iter().filter(|process| process.pid != 1).count()
+    } else {
+        descendants().len()
+    }
 }
 
 fn descendants() -> HashSet<i32> {

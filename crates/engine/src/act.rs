@@ -52,10 +52,8 @@ pub enum Reaction {
 
 /// Does one step.
 pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: Step) -> Result<Seen, RunnerError> {
-    let started = |started: Started| Seen::Started {
-        network: sandbox.network,
-        daemon_version: started.daemon_version,
-    };
+    let started =
+        |started: Started| Seen::Started { network: sandbox.network, daemon_version: started.daemon_version };
     match step {
         Step::Observe => runner.observe(sandbox.id).await.map(|observed| found(sandbox, observed)),
         Step::Create => runner.create(sandbox).await.map(started),
@@ -137,7 +135,8 @@ impl Seen {
 /// One that is deleted as soon as it stops goes.
 pub fn ended(mut sandbox: Sandbox) -> Sandbox {
     if sandbox.desired == Desired::Started {
-        sandbox.desired = if sandbox.intervals.auto_delete == 0 { Desired::Destroyed } else { Desired::Stopped };
+        sandbox.desired =
+            if sandbox.intervals.auto_delete == 0 { Desired::Destroyed } else { Desired::Stopped };
     }
     sandbox
 }

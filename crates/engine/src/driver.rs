@@ -56,7 +56,10 @@ impl<R: Reconcile> Clone for Driver<R> {
 
 impl<R: Reconcile> fmt::Debug for Driver<R> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Driver").field("working_on", &self.inner.slots().len()).finish_non_exhaustive()
+        formatter
+            .debug_struct("Driver")
+            .field("working_on", &self.inner.slots().len())
+            .finish_non_exhaustive()
     }
 }
 

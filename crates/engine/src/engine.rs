@@ -35,11 +35,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             scan_period: Duration::from_secs(10),
-            liveness_period: Duration::from_secs(60),
-            purge_period: Duration::from_secs(600),
+            liveness_period: Duration::from_mins(1),
+            purge_period: Duration::from_mins(10),
             concurrent_starts: 32,
             concurrent_ends: 128,
-            give_up_after: Duration::from_secs(300),
+            give_up_after: Duration::from_mins(5),
         }
     }
 }
@@ -53,7 +53,12 @@ pub struct Engine {
 impl Engine {
     /// Looks at every sandbox that is said to run, so that what a former process left is known, goes on with what
     /// was cut off, and starts the loops.
-    pub async fn start(store: Store, runner: Arc<dyn Runner>, clock: Arc<dyn Clock>, settings: &Settings) -> Self {
+    pub async fn start(
+        store: Store,
+        runner: Arc<dyn Runner>,
+        clock: Arc<dyn Clock>,
+        settings: &Settings,
+    ) -> Self {
         let stopping = CancellationToken::new();
         let keeper = Keeper {
             store,

@@ -25,17 +25,17 @@ pub enum Step {
 /// Returns the next step for a sandbox, or `None` when it rests.
 pub fn plan(sandbox: &Sandbox) -> Option<Step> {
     match (sandbox.desired, sandbox.observed) {
-        (_, Observed::Destroyed) => None,
-        (Desired::Destroyed, _) => Some(Step::Destroy),
         // A sandbox in error waits for a person: doing more by itself could lose files.
-        (_, Observed::Error) => None,
+        (_, Observed::Destroyed)
+        | (Desired::Started | Desired::Stopped, Observed::Error)
+        | (Desired::Stopped, Observed::Stopped) => None,
+        (Desired::Destroyed, _) => Some(Step::Destroy),
         (_, Observed::Unknown) => Some(Step::Observe),
         // Stopped means that files are there, so files are made first.
         (_, Observed::Absent) => Some(Step::Create),
         (Desired::Started, Observed::Stopped) => Some(Step::Start),
         (Desired::Started, Observed::Started) => network_step(sandbox),
         (Desired::Stopped, Observed::Started) => Some(Step::Stop { force: sandbox.stop_forced }),
-        (Desired::Stopped, Observed::Stopped) => None,
     }
 }
 

@@ -21,6 +21,8 @@ const FIRST_FREE: i32 = 3;
 const STACK_BYTES: usize = 64 * 1024;
 /// The highest signal number plus one (signal(7)).
 const SIGNAL_END: i32 = 65;
+/// The kernel's signal set has one bit per signal.
+const SET_BYTES: usize = 8;
 
 /// A program to start, ready to the last byte.
 #[derive(Debug)]
@@ -75,8 +77,7 @@ pub enum Exit {
 }
 
 /// The steps of the child, for its report.
-const STEPS: [&str; 8] =
-    ["", "setsid", "dup3", "setgroups", "setresgid", "setresuid", "chdir", "execve"];
+const STEPS: [&str; 8] = ["", "setsid", "dup3", "setgroups", "setresgid", "setresuid", "chdir", "execve"];
 const STEP_SESSION: i32 = 1;
 const STEP_DESCRIPTOR: i32 = 2;
 const STEP_GROUPS: i32 = 3;
@@ -156,7 +157,8 @@ fn failure(program: &Program<'_>, plan: &Plan) -> SpawnError {
         },
         STEP_EXECUTE => SpawnError::Execute { program: display(&program.path), source },
         step => {
-            let call = usize::try_from(step).ok().and_then(|step| STEPS.get(step)).copied().unwrap_or("clone");
+            let call =
+                usize::try_from(step).ok().and_then(|step| STEPS.get(step)).copied().unwrap_or("clone");
             SpawnError::Prepare(CallError { call, operand: display(&program.path), source })
         }
     }
@@ -228,12 +230,19 @@ unsafe fn prepare(plan: &Plan) -> i32 {
             return STEP_SESSION;
         }
         // Before the mask opens: a handler of the parent must not run here. Rust ignores SIGPIPE, children must not.
-        let mut default: libc::sigaction = std::mem::zeroed();
-        default.sa_sigaction = libc::SIG_DFL;
+        // The kernel's own structure, all zero: the default action, no flags, nothing masked. Not the C library's
+        // sigaction(3), which hides two signals that may have been inherited as ignored.
+        let default = [0_u64; 4];
         let mut signal = 1;
         while signal < SIGNAL_END {
-            // SIGKILL, SIGSTOP and the C library's own two refuse, as they may.
-            libc::sigaction(signal, &raw const default, std::ptr::null_mut());
+            // SIGKILL and SIGSTOP refuse, as they may.
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                SET_BYTES,
+            );
             signal += 1;
         }
         let mut index = 0;

@@ -76,7 +76,8 @@ fn set_file_user(user_id: u32) -> Result<(), CallError> {
     unsafe { libc::syscall(libc::SYS_setfsuid, user_id) };
     // setfsuid never reports failure; asking for an impossible id returns the current one unchanged.
     // SAFETY: as above.
-    let current = checked(unsafe { libc::syscall(libc::SYS_setfsuid, u32::MAX) }).context("setfsuid", user_id)?;
+    let current =
+        checked(unsafe { libc::syscall(libc::SYS_setfsuid, u32::MAX) }).context("setfsuid", user_id)?;
     verify("setfsuid", user_id, current)
 }
 
@@ -84,7 +85,8 @@ fn set_file_group(group_id: u32) -> Result<(), CallError> {
     // SAFETY: setfsgid takes one integer and touches no memory of this process.
     unsafe { libc::syscall(libc::SYS_setfsgid, group_id) };
     // SAFETY: as above; see `set_file_user` for the second call.
-    let current = checked(unsafe { libc::syscall(libc::SYS_setfsgid, u32::MAX) }).context("setfsgid", group_id)?;
+    let current =
+        checked(unsafe { libc::syscall(libc::SYS_setfsgid, u32::MAX) }).context("setfsgid", group_id)?;
     verify("setfsgid", group_id, current)
 }
 

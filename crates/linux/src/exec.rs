@@ -75,6 +75,16 @@ pub fn execute(
     Err(io::Error::other("the call returned")).context("execveat", "program")
 }
 
+/// Puts `/dev/null` in the place of the three standard streams: whatever the parent had there must not reach the
+/// program that comes next.
+pub fn silence() -> Result<(), CallError> {
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).context("open", "/dev/null")?;
+    rustix::stdio::dup2_stdin(&null).context("dup2", "standard input")?;
+    rustix::stdio::dup2_stdout(&null).context("dup2", "standard output")?;
+    rustix::stdio::dup2_stderr(&null).context("dup2", "standard error")
+}
+
 /// Lets this process open at most `files` files, or as many as the host allows if that is fewer.
 pub fn limit_open_files(files: u64) -> Result<(), CallError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

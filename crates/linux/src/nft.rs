@@ -81,8 +81,8 @@ impl Transaction {
         self.push(libc::NFT_MSG_DELTABLE, 0, "delete table", |body, name| body.text(table::NAME, name));
     }
 
-    /// Creates a chain unless it exists, and empties it; one with a hook is called from there and accepts what no rule decides, one without is
-    /// called by rules.
+    /// Creates a chain unless it exists, and empties it; one with a hook is called from there and accepts what no
+    /// rule decides, one without is called by rules.
     pub fn renew_chain(&mut self, name: &str, hook: Option<Hook>) {
         self.push(libc::NFT_MSG_NEWCHAIN, libc::NLM_F_CREATE, "create chain", |body, table| {
             let body = body.text(chain::TABLE, table).text(chain::NAME, name);

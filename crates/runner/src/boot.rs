@@ -112,9 +112,12 @@ impl Ground<'_> {
             sent.and(link)
         });
         undo.push(|| drop(self.network.detach(id, record.index)));
-        send(&ours, &Step::Go { link: link? }, None).map_err(failed("start the daemon"))?;
+        let link = link?;
+        send(&ours, &Step::Go { link: link.clone() }, None).map_err(failed("start the daemon"))?;
 
         let daemon_version = self.answer(id, &ours)?;
+        // Without this the first packet of a sandbox on a busy host is lost, and waits a second to be sent again.
+        self.network.settle(&link).map_err(|source| RunnerError::Network { id: id.clone(), source })?;
         let start_time = linux::process::start_time(pid)
             .ok_or_else(|| RunnerError::Boot { id: id.clone(), reason: "it ended at once".to_owned() })?;
         undo.keep();

@@ -31,6 +31,8 @@ pub struct Settings {
     pub spawner: Vec<String>,
     /// The first host id of the first sandbox; each has 65,536.
     pub id_base: u32,
+    /// How many sandboxes there are ids for.
+    pub id_ranges: u32,
     /// How links are made.
     pub network: net::Settings,
     /// Lines of `/etc/resolv.conf` inside.
@@ -130,6 +132,11 @@ impl Host {
             Self { settings, images, hierarchy, network, spawner, daemon, pool, table, run, clock, random };
         opened.sweep()?;
         Ok(opened)
+    }
+
+    /// Lists the ids of all sandboxes of this host.
+    pub fn ids(&self) -> Vec<String> {
+        locked(&self.table).entries.keys().cloned().collect()
     }
 
     /// Returns the images of this host.
@@ -399,7 +406,7 @@ impl Host {
 
     /// As many places as there are addresses and ids for.
     fn places(&self) -> u32 {
-        self.network.places().min(place::places(self.settings.id_base))
+        self.network.places().min(place::places(self.settings.id_base, self.settings.id_ranges))
     }
 
     fn release(&self, id: &str, index: u32) {

@@ -21,20 +21,21 @@ use linux::link::{self, Inside, Link};
 use linux::netlink::{Family, Socket};
 use linux::nft::set::Element;
 use linux::nft::{self, Transaction, flow};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use address::{Names, PAIR_PREFIX, Pair};
 pub use error::NetError;
 pub use policy::PolicyError;
-use policy::{BLOCKED, MEMBERS, Policy};
+use policy::{MEMBERS, Policy};
 use subnet::Subnet;
 
 /// What every link inside is called.
 const NAME_INSIDE: &str = "eth0";
 /// The largest packet where there is no default route to ask.
 const ETHERNET_MTU_BYTES: u32 = 1500;
-/// `EEXIST`, as the kernel numbers it everywhere.
-const EXISTS: i32 = 17;
+/// How the kernel says that a chain or a set cannot be renewed, because it exists and is of another kind.
+const OTHER_VERSION: [Errno; 4] = [Errno::EXIST, Errno::BUSY, Errno::INVAL, Errno::OPNOTSUPP];
 
 /// What the network is told.
 #[derive(Debug, Clone)]
@@ -167,16 +168,18 @@ impl Network {
     /// Installs the rules anew, as when someone flushed them, with the elements of exactly what runs.
     pub fn install(&self, running: &[Running]) -> Result<(), NetError> {
         let mut members = Vec::with_capacity(running.len());
-        let mut blocked = Vec::new();
         for sandbox in running {
             let (name, pair) = self.locate(&sandbox.sandbox_id, sandbox.index)?;
-            if sandbox.block_all {
-                blocked.push(Element::Link(name.clone()));
+            if !sandbox.block_all {
+                members.push(Element::LinkAndAddress(name, pair.sandbox));
             }
-            members.push(Element::LinkAndAddress(name, pair.sandbox));
         }
-        let install = |in_place| self.policy.install(&members, &blocked, in_place).commit(&mut self.filter());
-        install(true).or_else(|_| install(false)).map_err(|source| self.rules_error(source))
+        let install = |in_place| self.policy.install(&members, in_place).commit(&mut self.filter());
+        let installed = match install(true) {
+            Err(error) if OTHER_VERSION.map(Errno::raw_os_error).contains(&error.errno()) => install(false),
+            result => result,
+        };
+        installed.map_err(|source| self.rules_error(source))
     }
 
     /// Gives the namespace of process `pid` a link, under rules from its first packet on. What an earlier attempt
@@ -189,19 +192,9 @@ impl Network {
         block_all: bool,
     ) -> Result<Attachment, NetError> {
         let (name, pair) = self.locate(sandbox_id, index)?;
-        self.change("make rules for", &name, |transaction| {
-            let blocked = [Element::Link(name.clone())];
-            if block_all {
-                transaction.add_elements(BLOCKED, &blocked);
-            } else {
-                transaction.remove_elements(BLOCKED, &blocked);
-            }
-            transaction.add_elements(MEMBERS, &[Element::LinkAndAddress(name.clone(), pair.sandbox)]);
-        })?;
+        self.admit("make rules for", &name, pair, !block_all)?;
         if let Err(error) = self.create_link(sandbox_id, &name, pair, pid) {
-            if !matches!(error, NetError::NameTaken { .. }) {
-                let _ = self.remove_elements(&name, pair);
-            }
+            let _ = self.admit("remove the rules of", &name, pair, false);
             return Err(error);
         }
         let Pair { host: gateway, sandbox: address } = pair;
@@ -209,11 +202,20 @@ impl Network {
         Ok(Attachment { link_name: name, address, prefix: PAIR_PREFIX, gateway, mtu_bytes })
     }
 
+    /// Makes the host's end of a link ready to send, called once the inside is configured. The kernel does that by
+    /// itself, but on a busy host only after a moment in which answers to the sandbox are lost, and one lost answer
+    /// costs the sandbox a second. Looking at the link makes the kernel (from 6.8 on) catch up first.
+    pub fn settle(&self, attachment: &Attachment) -> Result<(), NetError> {
+        let link = &attachment.link_name;
+        let failed = |source| NetError::Link { action: "settle", link: link.clone(), source };
+        link::find(&mut self.route(), link).map(|_| ()).map_err(failed)
+    }
+
     /// Takes a sandbox's rules and address back, whether it has them or not. Its link then passes nothing, and dies
     /// with its namespace: the kernel does that on its own time, some 20 ms that nobody has to wait for.
     pub fn detach(&self, sandbox_id: &str, index: u32) -> Result<(), NetError> {
         let (name, pair) = self.locate(sandbox_id, index)?;
-        self.remove_elements(&name, pair)?;
+        self.admit("remove the rules of", &name, pair, false)?;
         let failed = |source| NetError::Link { action: "take the address of", link: name.clone(), source };
         link::remove_address(&mut self.route(), &name, pair.host, PAIR_PREFIX).map_err(failed)?;
         // The next sandbox with this address must not receive what was sent to this one.
@@ -225,15 +227,8 @@ impl Network {
 
     /// Shuts or opens a sandbox's network at once, open connections included. May be repeated.
     pub fn set_block_all(&self, sandbox_id: &str, index: u32, block_all: bool) -> Result<(), NetError> {
-        let (name, _) = self.locate(sandbox_id, index)?;
-        let blocked = [Element::Link(name.clone())];
-        self.change("change the rules of", &name, |transaction| {
-            if block_all {
-                transaction.add_elements(BLOCKED, &blocked);
-            } else {
-                transaction.remove_elements(BLOCKED, &blocked);
-            }
-        })
+        let (name, pair) = self.locate(sandbox_id, index)?;
+        self.admit("change the rules of", &name, pair, !block_all)
     }
 
     /// Lists the links of this instance's sandboxes, also those that are about to die with their namespace.
@@ -269,7 +264,7 @@ impl Network {
         };
         let mut socket = self.route();
         match link::create_pair(&mut socket, &wanted) {
-            Err(error) if error.errno() == EXISTS => {}
+            Err(error) if error.errno() == Errno::EXIST.raw_os_error() => {}
             result => return result.map(|_| ()).map_err(failed),
         }
         // One of this sandbox's earlier lives, or of an attempt that was killed before it could write the alias.
@@ -281,11 +276,17 @@ impl Network {
         link::create_pair(&mut socket, &wanted).map(|_| ()).map_err(failed)
     }
 
-    fn remove_elements(&self, name: &str, pair: Pair) -> Result<(), NetError> {
-        self.change("remove the rules of", name, |transaction| {
-            transaction.remove_elements(MEMBERS, &[Element::LinkAndAddress(name.to_owned(), pair.sandbox)]);
-            transaction.remove_elements(BLOCKED, &[Element::Link(name.to_owned())]);
-        })
+    /// Lets a link's packets pass, or none of them.
+    fn admit(&self, action: &'static str, name: &str, pair: Pair, admitted: bool) -> Result<(), NetError> {
+        let member = [Element::LinkAndAddress(name.to_owned(), pair.sandbox)];
+        let mut transaction = Transaction::of(nft::Family::Inet, &self.policy.names.table);
+        if admitted {
+            transaction.add_elements(MEMBERS, &member);
+        } else {
+            transaction.remove_elements(MEMBERS, &member);
+        }
+        let failed = |source| NetError::Link { action, link: name.to_owned(), source };
+        transaction.commit(&mut self.filter()).map_err(failed)
     }
 
     fn remove_orphans(&self, running: &[Running]) -> Result<Vec<String>, NetError> {
@@ -303,18 +304,6 @@ impl Network {
             }
         }
         Ok(removed)
-    }
-
-    fn change(
-        &self,
-        action: &'static str,
-        name: &str,
-        fill: impl FnOnce(&mut Transaction),
-    ) -> Result<(), NetError> {
-        let mut transaction = Transaction::of(nft::Family::Inet, &self.policy.names.table);
-        fill(&mut transaction);
-        let failed = |source| NetError::Link { action, link: name.to_owned(), source };
-        transaction.commit(&mut self.filter()).map_err(failed)
     }
 
     fn locate(&self, sandbox_id: &str, index: u32) -> Result<(String, Pair), NetError> {

@@ -63,7 +63,9 @@ pub async fn bootstrap(
     };
     let key = match given {
         Some(key) => key.to_owned(),
-        None if known && data_directory.join(KEY_FILE).exists() => return Ok(AdminKey::Known),
+        None if known && works(store, data_directory).await.map_err(failed("find the admin's key"))? => {
+            return Ok(AdminKey::Known);
+        }
         None => format!("dtn_{}", types::random::hex_token(random, 32)),
     };
     let hash = store::api_key::hash(&key);
@@ -86,6 +88,12 @@ pub async fn bootstrap(
     };
     store.api_key_insert(&row).await.map_err(failed("keep the admin's key"))?;
     Ok(if given.is_some() { AdminKey::Given } else { AdminKey::Generated(key) })
+}
+
+/// Tells whether the file holds a key that the store knows: a crash may have come between the two.
+async fn works(store: &Store, data_directory: &Path) -> Result<bool, store::StoreError> {
+    let Ok(key) = fs::read_to_string(data_directory.join(KEY_FILE)) else { return Ok(false) };
+    Ok(store.api_key_find(&store::api_key::hash(key.trim())).await?.is_some())
 }
 
 /// Writes the key where only root reads it.
@@ -118,6 +126,8 @@ mod tests {
         assert_eq!(run(None).await.unwrap(), AdminKey::Known);
         assert_eq!(run(Some("mine")).await.unwrap(), AdminKey::Given);
         assert_eq!(run(Some("mine")).await.unwrap(), AdminKey::Known);
+        std::fs::write(&path, "never recorded").unwrap();
+        assert!(matches!(run(None).await.unwrap(), AdminKey::Generated(_)));
         for key in [first.as_str(), "mine"] {
             assert!(store.api_key_find(&store::api_key::hash(key)).await.unwrap().is_some());
         }

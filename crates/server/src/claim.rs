@@ -14,8 +14,8 @@ use crate::error::ServerError;
 
 /// How many servers one host can hold that say no network of their own.
 const SLOTS: u8 = 10;
-/// Ids that each of those servers has: 4096 sandboxes of 65,536.
-const IDS_PER_SLOT: u32 = 4096 * 65_536;
+/// Ids of one sandbox.
+const IDS_PER_SANDBOX: u32 = 65_536;
 
 /// What was claimed; released with the process, however it ends.
 #[derive(Debug)]
@@ -52,7 +52,9 @@ impl Claim {
                 return Ok(Self {
                     instance: instance(data_directory),
                     network,
-                    id_base: sandbox.id_range_start.saturating_add(u32::from(slot) * IDS_PER_SLOT),
+                    id_base: sandbox
+                        .id_range_start
+                        .saturating_add(u32::from(slot).saturating_mul(sandbox.id_range_count * IDS_PER_SANDBOX)),
                     _locks: [directory, held],
                 });
             }
@@ -105,7 +107,7 @@ mod tests {
         let second = Claim::take(&two, &sandbox, false, &locks).unwrap();
         assert_ne!(first.instance, second.instance);
         assert_eq!(second.network.to_string(), "10.211.0.0/16");
-        assert_eq!(second.id_base - first.id_base, IDS_PER_SLOT);
+        assert_eq!(second.id_base - first.id_base, 4096 * IDS_PER_SANDBOX);
         assert!(matches!(Claim::take(&one, &sandbox, false, &locks), Err(ServerError::DirectoryInUse { .. })));
         drop(second);
         assert!(matches!(Claim::take(&two, &sandbox, true, &locks), Err(ServerError::NetworkInUse { .. })));

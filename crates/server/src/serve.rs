@@ -159,6 +159,7 @@ async fn open_host(
         instance: format!("daytona-{}", claim.instance),
         spawner,
         id_base: claim.id_base,
+        id_ranges: settings.sandbox.id_range_count,
         resolvers: resolvers.iter().map(|address| format!("nameserver {address}")).collect(),
         network: net::Settings {
             instance: claim.instance.clone(),

@@ -1,6 +1,7 @@
 //! Values to columns and back.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::str::FromStr;
 
 use sqlx::Row as _;
@@ -48,7 +49,8 @@ pub(crate) fn map(row: &SqliteRow, column: &'static str) -> Result<BTreeMap<Stri
 
 /// Writes a map of strings as a JSON object.
 pub(crate) fn map_text(map: &BTreeMap<String, String>) -> String {
-    let object = map.iter().map(|(key, value)| (key.clone(), serde_json::Value::String(value.clone()))).collect();
+    let object =
+        map.iter().map(|(key, value)| (key.clone(), serde_json::Value::String(value.clone()))).collect();
     serde_json::Value::Object(object).to_string()
 }
 
@@ -61,7 +63,9 @@ pub(crate) fn moment(row: &SqliteRow, column: &'static str) -> Result<Timestamp,
 /// Reads a moment that may be missing.
 pub(crate) fn moment_or_none(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>, StoreError> {
     let milliseconds: Option<i64> = plain(row, column)?;
-    milliseconds.map(|value| Timestamp::from_millisecond(value).map_err(|_| corrupt(column, value))).transpose()
+    milliseconds
+        .map(|value| Timestamp::from_millisecond(value).map_err(|_| corrupt(column, value)))
+        .transpose()
 }
 
 /// Writes a network policy. A word, not a truth, because lists of addresses and names will join it.
@@ -79,6 +83,6 @@ pub(crate) fn network(text: &str) -> Option<Network> {
 }
 
 /// Names a value that no version of this program writes.
-pub(crate) fn corrupt(column: &'static str, value: impl ToString) -> StoreError {
-    StoreError::Corrupt { column, value: value.to_string() }
+pub(crate) fn corrupt(column: &'static str, value: impl Display) -> StoreError {
+    StoreError::Corrupt { column, value: format!("{value}") }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use crate::error::StoreError;
 
@@ -43,7 +45,10 @@ impl Store {
             .run(&writer)
             .await
             .map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
-        let reader = pool(READERS).connect_with(options.read_only(true).create_if_missing(false)).await.map_err(open)?;
+        let reader = pool(READERS)
+            .connect_with(options.read_only(true).create_if_missing(false))
+            .await
+            .map_err(open)?;
         Ok(Self { writer, reader })
     }
 

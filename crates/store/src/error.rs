@@ -57,7 +57,11 @@ impl StoreError {
     }
 
     /// Wraps a failed insert: a broken uniqueness rule becomes [`StoreError::Taken`].
-    pub(crate) fn insert(action: &'static str, noun: &'static str, key: &str) -> impl FnOnce(sqlx::Error) -> Self {
+    pub(crate) fn insert(
+        action: &'static str,
+        noun: &'static str,
+        key: &str,
+    ) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| match &source {
             sqlx::Error::Database(error) if error.is_unique_violation() => {
                 Self::Taken { noun, key: key.to_owned() }

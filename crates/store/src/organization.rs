@@ -31,15 +31,18 @@ impl Store {
     /// Finds an organisation by id.
     pub async fn organization_get(&self, id: OrganizationId) -> Result<Option<Organization>, StoreError> {
         let query = sqlx::query(GET).bind(id.to_string());
-        let row = query.fetch_optional(&self.reader).await.map_err(StoreError::query("get an organisation"))?;
+        let row =
+            query.fetch_optional(&self.reader).await.map_err(StoreError::query("get an organisation"))?;
         row.as_ref().map(read).transpose()
     }
 
     /// Finds the personal organisation of a user.
     pub async fn organization_get_personal(&self, user: &UserId) -> Result<Option<Organization>, StoreError> {
         let query = sqlx::query(PERSONAL).bind(&user.0);
-        let row =
-            query.fetch_optional(&self.reader).await.map_err(StoreError::query("get a personal organisation"))?;
+        let row = query
+            .fetch_optional(&self.reader)
+            .await
+            .map_err(StoreError::query("get a personal organisation"))?;
         row.as_ref().map(read).transpose()
     }
 }

@@ -135,7 +135,8 @@ impl TestApi {
 
     /// Adds a key of the first tenant; returns its text.
     pub async fn key_with(&self, permissions: &[Permission]) -> std::io::Result<String> {
-        let organization = self.store.organization_get(self.organization_id).await.map_err(std::io::Error::other)?;
+        let organization =
+            self.store.organization_get(self.organization_id).await.map_err(std::io::Error::other)?;
         let organization = organization.ok_or_else(|| std::io::Error::other("the first tenant is gone"))?;
         self.key_for(&organization, permissions).await
     }

@@ -4,6 +4,9 @@
 //! Must not know: any one test. Start at [`app::TestApi`].
 #![forbid(unsafe_code)]
 
+pub mod census;
+pub mod request;
+pub mod rootfs;
 pub mod clock;
 pub mod fake_runner;
 pub mod sample;

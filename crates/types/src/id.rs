@@ -87,7 +87,10 @@ mod tests {
     fn an_id_has_one_spelling() {
         let id = SandboxId::random(&SystemRandom);
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert!(id.to_string().to_uppercase().parse::<SandboxId>().is_err() || !id.to_string().contains(char::is_alphabetic));
+        assert!(
+            id.to_string().to_uppercase().parse::<SandboxId>().is_err()
+                || !id.to_string().contains(char::is_alphabetic)
+        );
         assert!("../../etc".parse::<SandboxId>().is_err());
         assert!(id.to_string().replace('-', "").parse::<SandboxId>().is_err());
     }

@@ -46,6 +46,10 @@ mod tests {
         let has = |version: &str| {
             listed.iter().filter(|operation| operation.versions.split(',').any(|one| one == version)).count()
         };
-        assert_eq!((has("0.190"), has("0.205")), (92, 104), "the published documents, and the one left out of them");
+        assert_eq!(
+            (has("0.190"), has("0.205")),
+            (92, 104),
+            "the published documents, and the one left out of them"
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 import pytest
 from daytona import CodeRunParams, DaytonaTimeoutError
+from daytona_toolbox_api_client.exceptions import ApiException
 
 CASES = {
     "python": {
@@ -102,9 +103,12 @@ def test_unicode(tongue):
 
 def test_a_timeout(tongue):
     sandbox, code = tongue
-    with pytest.raises(DaytonaTimeoutError) as caught:
+    # The SDK turns the errors of `exec` into its own and leaves those of `code_run` as its generated client raised them.
+    with pytest.raises((ApiException, DaytonaTimeoutError)) as caught:
         sandbox.process.code_run(code["sleep"], timeout=2)
-    assert caught.value.status_code == 408
+    status = caught.value.status if isinstance(caught.value, ApiException) else caught.value.status_code
+    assert status == 408
+    assert "PROCESS_EXECUTION_TIMEOUT" in repr(caught.value) + str(caught.value)
     assert "977" not in sandbox.process.exec("ps -eo args").result
     for program in ("python3", "node", "ts-node"):
         assert sandbox.process.exec(f"pgrep -x {program}").result == ""

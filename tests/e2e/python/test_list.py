@@ -5,6 +5,7 @@ import uuid
 import pytest
 from daytona import (
     DaytonaBadRequestError,
+    DaytonaError,
     DaytonaNotFoundError,
     ListSandboxesQuery,
     SandboxListSortDirection,
@@ -79,4 +80,7 @@ def test_a_foreign_cursor_is_refused(raw):
 
 def test_bad_limit(daytona):
     with pytest.raises(DaytonaBadRequestError):
+        list(daytona.list(ListSandboxesQuery(limit=0)))
+    # This one the SDK's generated client refuses, with an error that has no class of its own.
+    with pytest.raises(DaytonaError, match="limit"):
         list(daytona.list(ListSandboxesQuery(limit=100_000)))

@@ -7,13 +7,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import {
+import { collect, patience, sdk, sharedSandbox } from './ground.mjs'
+
+const {
   DaytonaBadRequestError,
   DaytonaConflictError,
   DaytonaFileAccessDeniedError,
   DaytonaFileNotFoundError,
-} from '@daytonaio/sdk'
-import { collect, patience, sharedSandbox } from './ground.mjs'
+} = sdk
 
 const box = sharedSandbox()
 const folder = '/home/daytona/case'

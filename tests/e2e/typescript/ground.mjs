@@ -1,8 +1,11 @@
 // What every case stands on: a client of the official SDK, and sandboxes that never outlive their case.
 
 import { randomUUID } from 'node:crypto'
+import { createRequire } from 'node:module'
 import { after } from 'node:test'
-import { Daytona } from '@daytonaio/sdk'
+
+// As CommonJS: with Node 18, which Debian 12 has, the SDK's other build cannot load what it uploads files with.
+export const sdk = createRequire(import.meta.url)('@daytonaio/sdk')
 
 for (const name of ['DAYTONA_API_URL', 'DAYTONA_API_KEY']) {
   if (!process.env[name]) throw new Error(`${name} is not set; run \`cargo x e2e typescript\``)
@@ -11,7 +14,7 @@ for (const name of ['DAYTONA_API_URL', 'DAYTONA_API_KEY']) {
 export const apiUrl = process.env.DAYTONA_API_URL.replace(/\/$/, '')
 export const apiKey = process.env.DAYTONA_API_KEY
 export const runId = randomUUID().slice(0, 12)
-export const daytona = new Daytona()
+export const daytona = new sdk.Daytona()
 
 // No case waits longer than a slow machine's slowest create, start and stop together.
 export const patience = { timeout: 180_000 }
@@ -41,8 +44,14 @@ export function sharedSandbox(params = {}) {
   }
 }
 
+// Deletes a sandbox and waits until it is gone; one that is gone already is fine.
 export async function remove(id) {
-  await api('DELETE', `/sandbox/${id}`)
+  const answer = await api('DELETE', `/sandbox/${id}`)
+  if (answer.status !== 200 && answer.status !== 404) throw new Error(await answer.text())
+  for (let tries = 0; (await api('GET', `/sandbox/${id}`)).status !== 404; tries++) {
+    if (tries > 300) throw new Error(`the sandbox ${id} does not go away`)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+  }
 }
 
 // Plain HTTP to the control plane, for what the SDK would never send.

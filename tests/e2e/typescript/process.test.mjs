@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { DaytonaBadRequestError, DaytonaTimeoutError } from '@daytonaio/sdk'
-import { patience, sharedSandbox, toolbox } from './ground.mjs'
+import { patience, sdk, sharedSandbox, toolbox } from './ground.mjs'
+
+const { DaytonaBadRequestError, DaytonaTimeoutError } = sdk
 
 describe('commands', () => {
   const box = sharedSandbox()

@@ -2,15 +2,16 @@
 
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
+import { api, collect, daytona, patience, runId, sdk, toolbox, withSandbox } from './ground.mjs'
+
+const {
   Daytona,
   DaytonaAuthenticationError,
   DaytonaBadRequestError,
   DaytonaConflictError,
   DaytonaError,
   DaytonaNotFoundError,
-} from '@daytonaio/sdk'
-import { api, collect, daytona, patience, runId, toolbox, withSandbox } from './ground.mjs'
+} = sdk
 
 test('a default sandbox', patience, () =>
   withSandbox({}, async (sandbox) => {

@@ -8,7 +8,7 @@ use crate::state::ApiState;
 use crate::view;
 
 /// Returns what a client must know of this deployment.
-#[utoipa::path(get, path = "/config", tag = "config", security(()), responses((status = 200, body = DaytonaConfiguration)))]
+#[utoipa::path(get, operation_id = "ConfigController_getConfig", path = "/config", tag = "config", security(()), responses((status = 200, body = DaytonaConfiguration)))]
 pub(crate) async fn get(State(state): State<ApiState>) -> Json<DaytonaConfiguration> {
     Json(view::config::configuration(&state.settings))
 }

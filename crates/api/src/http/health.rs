@@ -10,13 +10,13 @@ use daytona_wire::api::health::{Health, PartStatus, Readiness};
 use crate::state::ApiState;
 
 /// Answers as long as the process lives.
-#[utoipa::path(get, path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, operation_id = "HealthController_live", path = "/health", tag = "health", security(()), responses((status = 200, body = Health)))]
 pub(crate) async fn live() -> Json<Health> {
     Json(Health { status: "ok".to_owned() })
 }
 
 /// Asks the database and the runner.
-#[utoipa::path(get, path = "/health/ready", tag = "health", security(()), responses(
+#[utoipa::path(get, operation_id = "HealthController_check", path = "/health/ready", tag = "health", security(()), responses(
     (status = 200, body = Readiness),
     (status = 503, body = Readiness, description = "Something that is needed is down")
 ))]

@@ -17,7 +17,7 @@ use crate::state::ApiState;
 use crate::{lifecycle as rules, list, sandbox, view};
 
 /// Lists sandboxes, a page at a time, from a cursor on.
-#[utoipa::path(get, path = "/sandbox", tag = "sandbox", params(
+#[utoipa::path(get, operation_id = "listSandboxes", path = "/sandbox", tag = "sandbox", params(
     ("cursor" = Option<String>, Query, description = "Where the page begins: `nextCursor` of the page before"),
     ("limit" = Option<u32>, Query, description = "The most items, 1 to 200; 100 by default"),
     ("id" = Option<String>, Query, description = "Start of the id"),
@@ -50,7 +50,7 @@ pub(crate) async fn list(
 }
 
 /// Lists sandboxes, a numbered page at a time. Kept for older clients.
-#[utoipa::path(get, path = "/sandbox/paginated", tag = "sandbox", params(
+#[utoipa::path(get, operation_id = "listSandboxesPaginated_deprecated", path = "/sandbox/paginated", tag = "sandbox", params(
     ("page" = Option<u32>, Query, description = "The page, from 1"),
     ("limit" = Option<u32>, Query, description = "The most items, 1 to 200; 100 by default"),
     ("id" = Option<String>, Query), ("name" = Option<String>, Query), ("labels" = Option<String>, Query),
@@ -76,7 +76,7 @@ pub(crate) async fn list_paginated(
 }
 
 /// Makes a sandbox and answers once it takes commands, or a little later with the state it is in.
-#[utoipa::path(post, path = "/sandbox", tag = "sandbox", request_body = wire::CreateSandbox,
+#[utoipa::path(post, operation_id = "createSandbox", path = "/sandbox", tag = "sandbox", request_body = wire::CreateSandbox,
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn create(
     State(state): State<ApiState>,
@@ -88,7 +88,7 @@ pub(crate) async fn create(
 }
 
 /// Returns a sandbox.
-#[utoipa::path(get, path = "/sandbox/{sandboxIdOrName}", tag = "sandbox",
+#[utoipa::path(get, operation_id = "getSandbox", path = "/sandbox/{sandboxIdOrName}", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn get(
@@ -101,7 +101,7 @@ pub(crate) async fn get(
 }
 
 /// Deletes a sandbox, whatever its state. Its name is free at once.
-#[utoipa::path(delete, path = "/sandbox/{sandboxIdOrName}", tag = "sandbox",
+#[utoipa::path(delete, operation_id = "deleteSandbox", path = "/sandbox/{sandboxIdOrName}", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn delete(

@@ -42,5 +42,8 @@ async fn health_says_which_part_is_down() {
     let down = api.call_as("", "GET", "/api/health/ready", Value::Null).await;
     assert_eq!((down.status.as_u16(), &down.json()["error"]["database"]["status"]), (503, &json!("down")));
     let refused = api.call("GET", "/api/sandbox", Value::Null).await;
-    assert_eq!((refused.status.as_u16(), refused.text("message").as_str()), (503, "Temporary authentication service error"));
+    assert_eq!(
+        (refused.status.as_u16(), refused.text("message").as_str()),
+        (503, "Temporary authentication service error")
+    );
 }

@@ -72,6 +72,10 @@ async fn everything_else_of_the_contract_says_that_it_is_not_built() {
         let answer = api.call_as("", &method, &filled(&path), Value::Null).await;
         assert_eq!(answer.status, 501, "{method} {path}");
         assert_eq!(answer.text("code"), "NOT_IMPLEMENTED");
-        assert!(answer.text("message").starts_with(&format!("{method} {path} is not built yet")), "{}", answer.text("message"));
+        assert!(
+            answer.text("message").starts_with(&format!("{method} {path} is not built yet")),
+            "{}",
+            answer.text("message")
+        );
     }
 }

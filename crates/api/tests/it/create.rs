@@ -64,7 +64,10 @@ async fn resources_are_whole_numbers_within_bounds() {
         (json!({"cpu": 5}), "CPU request 5 exceeds maximum allowed per sandbox (4)."),
         (json!({"memory": 9}), "Memory request 9GiB exceeds maximum allowed per sandbox (8GiB)."),
         (json!({"disk": 11}), "Disk request 11GiB exceeds maximum allowed per sandbox (10GiB)."),
-        (json!({"cpu": 9_223_372_036_854_775_807_i64}), "CPU request 9223372036854775807 exceeds maximum allowed per sandbox (4)."),
+        (
+            json!({"cpu": 9_223_372_036_854_775_807_i64}),
+            "CPU request 9223372036854775807 exceeds maximum allowed per sandbox (4).",
+        ),
         (json!({"cpu": -1}), "cpu must not be less than 0"),
     ] {
         let refused = api.call("POST", "/api/sandbox", body).await;
@@ -92,10 +95,16 @@ async fn a_failed_start_says_why_and_can_be_deleted() {
     assert_eq!(failed.status, 400);
     assert_eq!(failed.text("message"), "Sandbox failed to start: create as the test said: a cause");
     let row = api.call("GET", "/api/sandbox/box", Value::Null).await;
-    assert_eq!((row.text("state").as_str(), row.text("errorReason").as_str()), ("error", "create as the test said: a cause"));
+    assert_eq!(
+        (row.text("state").as_str(), row.text("errorReason").as_str()),
+        ("error", "create as the test said: a cause")
+    );
     for request in ["start", "stop"] {
         let refused = api.call("POST", &format!("/api/sandbox/box/{request}"), Value::Null).await;
-        assert_eq!((refused.status.as_u16(), refused.text("message").as_str()), (400, "Sandbox is in an errored state"));
+        assert_eq!(
+            (refused.status.as_u16(), refused.text("message").as_str()),
+            (400, "Sandbox is in an errored state")
+        );
     }
     assert_eq!(api.call("DELETE", "/api/sandbox/box", Value::Null).await.status, 200);
     assert_eq!(api.call("POST", "/api/sandbox", json!({"name": "box"})).await.status, 200);
@@ -108,7 +117,10 @@ async fn a_runner_that_is_away_is_no_fault_of_the_request() {
     let away = api.call("POST", "/api/sandbox", json!({})).await;
     assert_eq!((away.status.as_u16(), away.text("code").as_str()), (503, "SERVICE_UNAVAILABLE"));
     let broken = api.call("POST", "/api/sandbox", json!({})).await;
-    assert_eq!((broken.status.as_u16(), broken.text("message").as_str()), (500, "An unexpected error occurred."));
+    assert_eq!(
+        (broken.status.as_u16(), broken.text("message").as_str()),
+        (500, "An unexpected error occurred.")
+    );
 }
 
 #[tokio::test]
@@ -117,7 +129,9 @@ async fn of_many_who_want_one_name_one_gets_it() {
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..20 {
         let api = std::sync::Arc::clone(&api);
-        tasks.spawn(async move { api.call("POST", "/api/sandbox", json!({"name": "one"})).await.status.as_u16() });
+        tasks.spawn(
+            async move { api.call("POST", "/api/sandbox", json!({"name": "one"})).await.status.as_u16() },
+        );
     }
     let mut statuses = tasks.join_all().await;
     statuses.sort_unstable();

@@ -34,13 +34,35 @@ async fn assert_nothing_left(api: &TestApi) {
 async fn names() {
     let api = TestApi::start().await.unwrap();
     for name in [
-        "a\0b", "line\nbreak", "\u{7f}", "\u{85}", " ", " a", "a ", "<b>x</b>", "a<", "http://x", "HTTPS://x", "www.x.y",
-        "WwW.x", &"x".repeat(256), &"ü".repeat(256),
+        "a\0b",
+        "line\nbreak",
+        "\u{7f}",
+        "\u{85}",
+        " ",
+        " a",
+        "a ",
+        "<b>x</b>",
+        "a<",
+        "http://x",
+        "HTTPS://x",
+        "www.x.y",
+        "WwW.x",
+        &"x".repeat(256),
+        &"ü".repeat(256),
     ] {
         assert_refused(&api.call("POST", "/api/sandbox", json!({"name": name})).await, 400, name);
     }
     assert_nothing_left(&api).await;
-    for name in ["..", ".", "../../etc/passwd", "a;rm -rf /", "$(id)", "%2e%2e", "'; DROP TABLE sandbox; --", &"ü".repeat(255)] {
+    for name in [
+        "..",
+        ".",
+        "../../etc/passwd",
+        "a;rm -rf /",
+        "$(id)",
+        "%2e%2e",
+        "'; DROP TABLE sandbox; --",
+        &"ü".repeat(255),
+    ] {
         let created = api.call("POST", "/api/sandbox", json!({"name": name})).await;
         assert_eq!(created.text("name"), name, "odd, and harmless: a name is only ever a column");
     }
@@ -82,7 +104,11 @@ async fn bodies() {
         assert!(answer.text("message").contains(" at line 1 column "), "{case}: {}", answer.text("message"));
     }
     assert_nothing_left(&api).await;
-    assert_eq!(post(&api, "/api/sandbox", wide).await.status, 200, "unknown fields are ignored, however wide");
+    assert_eq!(
+        post(&api, "/api/sandbox", wide).await.status,
+        200,
+        "unknown fields are ignored, however wide"
+    );
 }
 
 #[tokio::test]
@@ -153,7 +179,13 @@ async fn paths() {
 async fn labels_of_a_living_sandbox() {
     let api = TestApi::start().await.unwrap();
     api.call("POST", "/api/sandbox", json!({"name": "box", "labels": {"a": "b"}})).await;
-    for body in [Value::Null, json!({}), json!({"labels": null}), json!({"labels": {"a": 1}}), json!({"labels": {"": ""}})] {
+    for body in [
+        Value::Null,
+        json!({}),
+        json!({"labels": null}),
+        json!({"labels": {"a": 1}}),
+        json!({"labels": {"": ""}}),
+    ] {
         let case = body.to_string();
         assert_refused(&api.call("PUT", "/api/sandbox/box/labels", body).await, 400, &case);
     }

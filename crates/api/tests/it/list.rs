@@ -10,7 +10,7 @@ async fn filled() -> TestApi {
         let labels = json!({"parity": (number % 2).to_string(), "e2e": "true"});
         let body = json!({"name": format!("box-{number}"), "labels": labels, "cpu": number % 4 + 1, "public": number == 2});
         assert_eq!(api.call("POST", "/api/sandbox", body).await.status, 200);
-        api.clock.advance(Duration::from_secs(60));
+        api.clock.advance(Duration::from_mins(1));
     }
     api.call("POST", "/api/sandbox/box-4/stop", Value::Null).await;
     api
@@ -63,7 +63,9 @@ async fn filters_mean_what_they_say() {
 #[tokio::test]
 async fn a_cursor_walks_the_whole_list() {
     let api = filled().await;
-    for order in ["sort=name&order=asc", "sort=cpu&order=desc", "sort=lastActivityAt&order=asc", "sort=createdAt"] {
+    for order in
+        ["sort=name&order=asc", "sort=cpu&order=desc", "sort=lastActivityAt&order=asc", "sort=createdAt"]
+    {
         let whole = names(&api, order).await;
         let (mut walked, mut cursor) = (Vec::new(), String::new());
         loop {
@@ -87,7 +89,17 @@ async fn a_cursor_walks_the_whole_list() {
 async fn an_item_has_what_the_sdks_require() {
     let api = filled().await;
     let item = api.call("GET", "/api/sandbox?name=box-2", Value::Null).await.json()["items"][0].clone();
-    for field in ["id", "organizationId", "name", "target", "user", "labels", "toolboxProxyUrl", "state", "desiredState"] {
+    for field in [
+        "id",
+        "organizationId",
+        "name",
+        "target",
+        "user",
+        "labels",
+        "toolboxProxyUrl",
+        "state",
+        "desiredState",
+    ] {
         assert!(item[field].is_string() || item[field].is_object(), "{field}: {item}");
     }
     for field in ["public", "networkBlockAll", "recoverable", "spot"] {
@@ -102,11 +114,16 @@ async fn an_item_has_what_the_sdks_require() {
 #[tokio::test]
 async fn numbered_pages_for_older_clients() {
     let api = filled().await;
-    let page = api.call("GET", "/api/sandbox/paginated?page=2&limit=2&sort=name&order=asc", Value::Null).await.json();
+    let page = api
+        .call("GET", "/api/sandbox/paginated?page=2&limit=2&sort=name&order=asc", Value::Null)
+        .await
+        .json();
     assert_eq!((&page["total"], &page["page"], &page["totalPages"]), (&json!(5), &json!(2), &json!(3)));
     assert_eq!(page["items"][0]["name"], "box-2");
     assert!(page["items"][0]["env"].is_object(), "items are in full");
-    let filtered = api.call("GET", "/api/sandbox/paginated?labels=%7B%22parity%22%3A%221%22%7D&regions=us", Value::Null).await;
+    let filtered = api
+        .call("GET", "/api/sandbox/paginated?labels=%7B%22parity%22%3A%221%22%7D&regions=us", Value::Null)
+        .await;
     assert_eq!(filtered.json()["total"], 2);
     let beyond = api.call("GET", "/api/sandbox/paginated?page=9", Value::Null).await.json();
     assert_eq!((&beyond["items"], &beyond["total"]), (&json!([]), &json!(5)));
@@ -124,7 +141,10 @@ async fn a_bad_query_is_told_what_is_wrong() {
         ("labels=%7B%22a%22%3A1%7D", "Invalid labels JSON format"),
         ("states=destroyed", "states: `destroyed` is not a state that can be listed"),
         ("states=flying", "states: `flying` is not a state that can be listed"),
-        ("sort=colour", "sort must be one of the following values: name, cpu, memoryGib, diskGib, lastActivityAt, createdAt"),
+        (
+            "sort=colour",
+            "sort must be one of the following values: name, cpu, memoryGib, diskGib, lastActivityAt, createdAt",
+        ),
         ("order=up", "order must be one of the following values: asc, desc"),
         ("cursor=%00", "Invalid cursor"),
         ("cursor=bm90IGpzb24", "Invalid cursor"),
@@ -138,7 +158,10 @@ async fn a_bad_query_is_told_what_is_wrong() {
     }
     let page = api.call("GET", "/api/sandbox/paginated?page=0", Value::Null).await;
     assert_eq!(page.text("message"), "page must not be less than 1");
-    assert_eq!(api.call("GET", "/api/sandbox/paginated?page=4294967295&limit=200", Value::Null).await.status, 400);
+    assert_eq!(
+        api.call("GET", "/api/sandbox/paginated?page=4294967295&limit=200", Value::Null).await.status,
+        400
+    );
 }
 
 #[tokio::test]

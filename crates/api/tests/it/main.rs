@@ -1,5 +1,7 @@
 //! The real router over a real store and a fake runner: no root, no network, no sleep.
 
+#![cfg(test)]
+
 mod sandbox;
 mod create;
 mod list;

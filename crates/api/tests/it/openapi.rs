@@ -11,7 +11,9 @@ fn the_committed_document_is_current() {
     if committed != current {
         let fresh = concat!(env!("CARGO_TARGET_TMPDIR"), "/api.json");
         std::fs::write(fresh, &current).unwrap();
-        panic!("openapi/api.json is stale: run `cargo x fix`, or copy {fresh} over it, and review the difference");
+        panic!(
+            "openapi/api.json is stale: run `cargo x fix`, or copy {fresh} over it, and review the difference"
+        );
     }
 }
 
@@ -19,6 +21,9 @@ fn the_committed_document_is_current() {
 async fn the_document_is_served() {
     let api = TestApi::start().await.unwrap();
     let served = api.call_as("", "GET", "/api/openapi.json", Value::Null).await;
-    assert_eq!((served.status.as_u16(), served.headers["content-type"].to_str().unwrap()), (200, "application/json"));
+    assert_eq!(
+        (served.status.as_u16(), served.headers["content-type"].to_str().unwrap()),
+        (200, "application/json")
+    );
     assert_eq!(served.body, api::openapi_json().into_bytes());
 }

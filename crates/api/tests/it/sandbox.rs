@@ -9,7 +9,9 @@ use types::sandbox::Network;
 #[tokio::test]
 async fn a_life() {
     let api = TestApi::start().await.unwrap();
-    let created = api.call("POST", "/api/sandbox", json!({"name": "box", "labels": {"a": "b"}, "env": {"X": "1"}})).await;
+    let created = api
+        .call("POST", "/api/sandbox", json!({"name": "box", "labels": {"a": "b"}, "env": {"X": "1"}}))
+        .await;
     assert_eq!(created.status, 200);
     let id = created.text("id");
     let expected = json!({
@@ -88,7 +90,10 @@ async fn a_name_is_free_at_once_after_a_delete() {
     let api = TestApi::start().await.unwrap();
     let first = named(&api, "box").await;
     let taken = api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
-    assert_eq!((taken.status.as_u16(), taken.text("message").as_str()), (409, "Sandbox with name box already exists"));
+    assert_eq!(
+        (taken.status.as_u16(), taken.text("message").as_str()),
+        (409, "Sandbox with name box already exists")
+    );
     api.runner.delay("destroy", Duration::from_millis(200));
     api.call("DELETE", "/api/sandbox/box", Value::Null).await;
     assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.status, 404);
@@ -116,7 +121,10 @@ async fn asking_again_is_harmless() {
         assert_eq!((deleted.status.as_u16(), deleted.text("state").as_str()), (200, "destroying"));
     }
     let start = api.call("POST", &format!("/api/sandbox/{id}/start"), Value::Null).await;
-    assert_eq!((start.status.as_u16(), start.text("message").as_str()), (409, "Sandbox state change in progress"));
+    assert_eq!(
+        (start.status.as_u16(), start.text("message").as_str()),
+        (409, "Sandbox state change in progress")
+    );
 }
 
 #[tokio::test]
@@ -128,8 +136,13 @@ async fn a_slow_change_answers_with_the_state_it_is_in() {
     let created = api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
     assert_eq!((created.status.as_u16(), created.text("state").as_str()), (200, "creating"));
     let early = api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
-    assert_eq!((early.status.as_u16(), early.text("message").as_str()), (409, "Sandbox state change in progress"));
-    for (request, passing, reached) in [("", "creating", "started"), ("stop", "stopping", "stopped"), ("start", "starting", "started")] {
+    assert_eq!(
+        (early.status.as_u16(), early.text("message").as_str()),
+        (409, "Sandbox state change in progress")
+    );
+    for (request, passing, reached) in
+        [("", "creating", "started"), ("stop", "stopping", "stopped"), ("start", "starting", "started")]
+    {
         if !request.is_empty() {
             let answer = api.call("POST", &format!("/api/sandbox/box/{request}"), Value::Null).await;
             assert_eq!(answer.text("state"), passing);
@@ -192,7 +205,10 @@ async fn the_network_is_shut_at_once_and_lists_are_refused() {
     let shut = api.call("POST", path, json!({"networkBlockAll": true})).await;
     assert_eq!((shut.status.as_u16(), &shut.json()["networkBlockAll"]), (200, &json!(true)));
     assert_eq!(api.runner.network(id), Some(Network { block_all: true }));
-    for body in [json!({"networkAllowList": "10.0.0.0/8"}), json!({"domainAllowList": "a.b", "networkBlockAll": false})] {
+    for body in [
+        json!({"networkAllowList": "10.0.0.0/8"}),
+        json!({"domainAllowList": "a.b", "networkBlockAll": false}),
+    ] {
         let refused = api.call("POST", path, body).await;
         assert_eq!((refused.status.as_u16(), refused.text("code").as_str()), (501, "NOT_IMPLEMENTED"));
     }

@@ -49,7 +49,11 @@ async fn what_belongs_to_another_tenant_does_not_exist() {
     for path in ["/api/sandbox", "/api/sandbox/paginated"] {
         assert_eq!(api.call_as(&stranger, "GET", path, Value::Null).await.json()["items"], json!([]));
     }
-    assert_eq!(api.call("GET", "/api/sandbox/mine", Value::Null).await.json(), before, "and nothing happened to it");
+    assert_eq!(
+        api.call("GET", "/api/sandbox/mine", Value::Null).await.json(),
+        before,
+        "and nothing happened to it"
+    );
 }
 
 #[tokio::test]
@@ -59,7 +63,13 @@ async fn every_operation_on_a_sandbox_is_in_the_table_above() {
     let documented: usize = paths
         .iter()
         .filter(|(path, _)| path.starts_with("/sandbox/{"))
-        .map(|(_, item)| item.as_object().unwrap().keys().filter(|key| ["get", "post", "put", "delete", "patch"].contains(&key.as_str())).count())
+        .map(|(_, item)| {
+            item.as_object()
+                .unwrap()
+                .keys()
+                .filter(|key| ["get", "post", "put", "delete", "patch"].contains(&key.as_str()))
+                .count()
+        })
         .sum();
     assert_eq!(documented, OPERATIONS.len() - 1, "HEAD is not documented");
 }
@@ -71,12 +81,17 @@ async fn a_key_does_only_what_it_may() {
     let reader = api.key_with(&[]).await.unwrap();
     let writer = api.key_with(&[Permission::WriteSandboxes]).await.unwrap();
     let deleter = api.key_with(&[Permission::DeleteSandboxes]).await.unwrap();
-    let denied = [(&reader, "POST"), (&reader, "PUT"), (&reader, "DELETE"), (&writer, "DELETE"), (&deleter, "PUT")];
+    let denied =
+        [(&reader, "POST"), (&reader, "PUT"), (&reader, "DELETE"), (&writer, "DELETE"), (&deleter, "PUT")];
     for (method, path, text) in OPERATIONS {
         for (key, denied_method) in denied {
             if method == denied_method && path != "/last-activity" {
                 let answer = api.call_as(key, method, &format!("/api/sandbox/box{path}"), body(text)).await;
-                assert_eq!((answer.status.as_u16(), answer.text("message").as_str()), (403, "Access denied"), "{method} {path}");
+                assert_eq!(
+                    (answer.status.as_u16(), answer.text("message").as_str()),
+                    (403, "Access denied"),
+                    "{method} {path}"
+                );
             }
         }
     }
@@ -92,14 +107,31 @@ async fn a_key_does_only_what_it_may() {
 async fn a_bad_header_is_no_key() {
     let api = TestApi::start().await.unwrap();
     let key = &api.key;
-    for header in ["", "Bearer", "Bearer ", "Bearer   ", "Basic abc", "bearer x y", key, &format!("Bearer {key}x"), &format!("Token {key}")] {
-        let request = Request::get("/api/sandbox").header("authorization", header).body(Body::empty()).unwrap();
+    for header in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer   ",
+        "Basic abc",
+        "bearer x y",
+        key,
+        &format!("Bearer {key}x"),
+        &format!("Token {key}"),
+    ] {
+        let request =
+            Request::get("/api/sandbox").header("authorization", header).body(Body::empty()).unwrap();
         let answer = api.send(request).await;
-        assert_eq!((answer.status.as_u16(), answer.text("message").as_str()), (401, "Invalid credentials"), "{header}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.text("message").as_str()),
+            (401, "Invalid credentials"),
+            "{header}"
+        );
     }
-    let not_text = Request::get("/api/sandbox").header("authorization", &b"Bearer \xff\xfe"[..]).body(Body::empty());
+    let not_text =
+        Request::get("/api/sandbox").header("authorization", &b"Bearer \xff\xfe"[..]).body(Body::empty());
     assert_eq!(api.send(not_text.unwrap()).await.status, 401);
-    let lower = Request::get("/api/sandbox").header("authorization", format!("bearer {key}")).body(Body::empty());
+    let lower =
+        Request::get("/api/sandbox").header("authorization", format!("bearer {key}")).body(Body::empty());
     assert_eq!(api.send(lower.unwrap()).await.status, 200);
 }
 

@@ -10,7 +10,8 @@ async fn the_content_type_of_a_body_is_not_asked_for() {
     let api = TestApi::start().await.unwrap();
     let types = ["application/json", "application/x-www-form-urlencoded", "text/plain", "nonsense", ""];
     for content_type in types.map(Some).into_iter().chain([None]) {
-        let mut request = Request::post("/api/sandbox").header("authorization", format!("Bearer {}", api.key));
+        let mut request =
+            Request::post("/api/sandbox").header("authorization", format!("Bearer {}", api.key));
         if let Some(content_type) = content_type {
             request = request.header("content-type", content_type);
         }
@@ -18,7 +19,11 @@ async fn the_content_type_of_a_body_is_not_asked_for() {
         assert_eq!(answer.json()["labels"], json!({"a": "b"}), "{content_type:?}");
         let empty = Request::post("/api/sandbox").header("authorization", format!("Bearer {}", api.key));
         let empty = empty.header("content-type", content_type.unwrap_or("application/json"));
-        assert_eq!(api.send(empty.body(Body::empty()).unwrap()).await.status, 200, "{content_type:?} and nothing");
+        assert_eq!(
+            api.send(empty.body(Body::empty()).unwrap()).await.status,
+            200,
+            "{content_type:?} and nothing"
+        );
     }
 }
 
@@ -39,7 +44,10 @@ async fn the_version_is_on_every_response() {
         assert_eq!(answer.headers["x-daytona-api-version"], "9.8.7", "{method} {path}");
     }
     let anonymous = api.call_as("", "GET", "/api/sandbox", Value::Null).await;
-    assert_eq!((anonymous.status.as_u16(), anonymous.headers["x-daytona-api-version"].to_str().unwrap()), (401, "9.8.7"));
+    assert_eq!(
+        (anonymous.status.as_u16(), anonymous.headers["x-daytona-api-version"].to_str().unwrap()),
+        (401, "9.8.7")
+    );
 }
 
 #[tokio::test]

@@ -31,21 +31,14 @@ pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
 /// Resolves the settings. Port 0 asks for any free port, which is taken here, since the public URL names it.
 fn resolve(arguments: Vec<String>) -> anyhow::Result<(Config, Option<TcpListener>)> {
     let environment = environment::of_process();
-    let flags = Flags::parse(arguments.clone())?;
+    let mut flags = Flags::parse(arguments)?;
     let config = config::load(&flags, &environment)?;
     if config.settings.listen.api.port() != 0 {
         return Ok((config, None));
     }
     let listener = TcpListener::bind(config.settings.listen.api).context("find a free port")?;
     let port = listener.local_addr().context("find a free port")?.port();
-    let named = arguments.iter().position(|argument| argument == "--port" || argument == "--port=0");
-    let mut kept = arguments;
-    if let Some(at) = named {
-        let inline = kept.get(at).is_some_and(|argument| argument.contains('='));
-        kept.drain(at..(at + if inline { 1 } else { 2 }).min(kept.len()));
-    }
-    let mut flags = Flags::parse(kept)?;
-    flags.set(&env::PORT, port.to_string())?;
+    flags.replace(&env::PORT, port.to_string());
     Ok((config::load(&flags, &environment)?, Some(listener)))
 }
 

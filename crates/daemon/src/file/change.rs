@@ -13,11 +13,13 @@ use crate::file::copy::copy_tree;
 /// Reads permission bits written in octal, such as `0755`.
 pub fn parse_mode(text: &str) -> Result<u32, DaemonError> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
-    let is_octal = (1..=5).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
+    let is_octal =
+        (1..=5).contains(&digits.len()) && digits.bytes().all(|digit| (b'0'..=b'7').contains(&digit));
     let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| is_octal && *mode <= 0o7777);
     mode.ok_or_else(|| {
         let shown: String = text.chars().take(20).collect();
-        let reason = format!("invalid mode `{}`: use octal permission bits such as 0755", shown.escape_debug());
+        let reason =
+            format!("invalid mode `{}`: use octal permission bits such as 0755", shown.escape_debug());
         DaemonError::Invalid { reason }
     })
 }
@@ -55,8 +57,9 @@ pub fn relocate(source: &Path, destination: &Path, token: &str) -> Result<(), Da
 fn copy_across(source: &Path, destination: &Path, token: &str) -> Result<(), DaemonError> {
     let failed = |error| DaemonError::file("move to", destination, error);
     let hidden = destination.with_file_name(format!(".daytona-move-{token}"));
-    let copied = copy_tree(source, &hidden)
-        .and_then(|()| Ok(rustix::fs::renameat_with(CWD, &hidden, CWD, destination, RenameFlags::NOREPLACE)?));
+    let copied = copy_tree(source, &hidden).and_then(|()| {
+        Ok(rustix::fs::renameat_with(CWD, &hidden, CWD, destination, RenameFlags::NOREPLACE)?)
+    });
     if let Err(error) = copied {
         let _ = remove(&hidden);
         return Err(failed(error));
@@ -65,7 +68,11 @@ fn copy_across(source: &Path, destination: &Path, token: &str) -> Result<(), Dae
 }
 
 fn remove(path: &Path) -> std::io::Result<()> {
-    if std::fs::symlink_metadata(path)?.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) }
+    if std::fs::symlink_metadata(path)?.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    }
 }
 
 /// Deletes a file, or a directory with everything in it when `recursive`. Links are deleted, not followed.
@@ -179,7 +186,8 @@ mod tests {
         let source = here.path().join("source");
         std::fs::create_dir_all(source.join("sub")).expect("directories");
         std::fs::write(source.join("sub/file"), "contents").expect("write");
-        std::fs::set_permissions(source.join("sub/file"), std::fs::Permissions::from_mode(0o751)).expect("mode");
+        std::fs::set_permissions(source.join("sub/file"), std::fs::Permissions::from_mode(0o751))
+            .expect("mode");
         std::os::unix::fs::symlink("sub/file", source.join("link")).expect("link");
         let destination = there.path().join("destination");
         relocate(&source, &destination, "t").expect("move");

@@ -41,7 +41,8 @@ fn keep_attributes(path: &Path, metadata: &Metadata) -> io::Result<()> {
     let is_given = std::os::unix::fs::chown(path, Some(metadata.uid()), Some(metadata.gid())).is_ok();
     let mode = metadata.mode() & if is_given { 0o7777 } else { 0o777 };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    let times = std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?);
+    let times =
+        std::fs::FileTimes::new().set_modified(metadata.modified()?).set_accessed(metadata.accessed()?);
     // Times are a courtesy; a file that may not even be read keeps the new ones.
     let _ = file.and_then(|file| file.set_times(times));
     Ok(())

@@ -56,7 +56,8 @@ fn find_in_file(
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 || cancellation.is_cancelled() {
+        if reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 || cancellation.is_cancelled()
+        {
             return Ok(());
         }
         if line.last() != Some(&b'\n') {
@@ -103,7 +104,10 @@ fn shown(line: &[u8]) -> String {
 /// Returns the paths below `root` whose last part matches the pattern.
 pub fn search(root: &Path, pattern: &str, cancellation: &Cancellation) -> Result<Found<String>, DaemonError> {
     let pattern = Pattern::parse(pattern).map_err(|reason| DaemonError::Invalid {
-        reason: format!("pattern `{}`: {reason}", pattern.chars().take(80).collect::<String>().escape_debug()),
+        reason: format!(
+            "pattern `{}`: {reason}",
+            pattern.chars().take(80).collect::<String>().escape_debug()
+        ),
     })?;
     let mut found = Found { results: Vec::new(), is_cut_short: false };
     walk(root, cancellation, |path, _| {
@@ -128,7 +132,9 @@ mod tests {
     #[test]
     fn lines_are_numbered_and_binaries_skipped() {
         let directory = tempfile::tempdir().expect("directory");
-        let write = |name: &str, contents: &[u8]| std::fs::write(directory.path().join(name), contents).expect("write");
+        let write = |name: &str, contents: &[u8]| {
+            std::fs::write(directory.path().join(name), contents).expect("write");
+        };
         write("a.txt", b"one\r\ntwo needle\r\n\nneedle.* three");
         write("b.bin", b"needle\0");
         write("c.txt", "é needle \u{fffd}".as_bytes());

@@ -23,7 +23,9 @@ impl Pattern {
                 '*' => Token::AnyMany,
                 '?' => Token::AnyOne,
                 '[' => parse_class(&mut characters)?,
-                '\\' => Token::Literal(characters.next().ok_or("it ends with a backslash; write `\\\\` for one")?),
+                '\\' => {
+                    Token::Literal(characters.next().ok_or("it ends with a backslash; write `\\\\` for one")?)
+                }
                 other => Token::Literal(other),
             };
             tokens.push(token);

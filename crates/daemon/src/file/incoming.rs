@@ -64,8 +64,9 @@ impl Incoming {
             return Err(failed(io::Error::from_raw_os_error(Errno::ISDIR.raw_os_error())));
         };
         DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(parent).map_err(failed)?;
-        let directory = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|error| failed(error.into()))?;
+        let directory =
+            rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|error| failed(error.into()))?;
         let hidden = OsString::from(format!(".daytona-upload-{token}"));
         if let (Some(metadata), Some(writable)) = (&existing, &writable)
             && rustix::fs::fstat(&directory).is_ok_and(|status| status.st_dev != metadata.dev())
@@ -80,9 +81,10 @@ impl Incoming {
                 }
                 Ok(Self { target: target.to_owned(), file, place, written_bytes: 0 })
             }
-            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) if writable.is_some() => {
-                Self::in_place(target, writable.ok_or_else(|| failed(io::ErrorKind::PermissionDenied.into()))?)
-            }
+            Err(Errno::ACCESS | Errno::PERM | Errno::ROFS) if writable.is_some() => Self::in_place(
+                target,
+                writable.ok_or_else(|| failed(io::ErrorKind::PermissionDenied.into()))?,
+            ),
             Err(error) => Err(failed(error.into())),
         }
     }
@@ -104,7 +106,9 @@ impl Incoming {
         let place = std::mem::replace(&mut self.place, Place::Settled);
         let settled = match &place {
             Place::Unnamed { directory, name, hidden } => link(&self.file, directory, name, hidden),
-            Place::Hidden { directory, name, hidden } => rustix::fs::renameat(directory, hidden, directory, name),
+            Place::Hidden { directory, name, hidden } => {
+                rustix::fs::renameat(directory, hidden, directory, name)
+            }
             Place::Target | Place::Settled => Ok(()),
         };
         match settled {
@@ -163,7 +167,8 @@ fn keep_attributes(file: &File, existing: &Metadata) {
 }
 
 fn occupied(target: &Path, metadata: &Metadata) -> DaemonError {
-    let what = if metadata.is_dir() { "a directory is there" } else { "something that is no regular file is there" };
+    let what =
+        if metadata.is_dir() { "a directory is there" } else { "something that is no regular file is there" };
     DaemonError::InvalidPath {
         action: ACTION,
         path: target.to_string_lossy().into_owned(),

@@ -16,7 +16,9 @@ pub const LISTING_ENTRIES: usize = 100_000;
 /// Describes one file, following a symbolic link; a link that leads nowhere describes itself.
 pub fn info(path: &Path) -> Result<FileInfo, DaemonError> {
     let metadata = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
-    metadata.map(|metadata| describe(path, &metadata)).map_err(|error| DaemonError::file("describe", path, error))
+    metadata
+        .map(|metadata| describe(path, &metadata))
+        .map_err(|error| DaemonError::file("describe", path, error))
 }
 
 /// Lists a directory, `depth` levels deep, as a JSON array: each directory's entries by name, parents before children.
@@ -28,7 +30,8 @@ pub fn list(path: &Path, depth: usize) -> Result<Vec<u8>, DaemonError> {
     let mut count = 0;
     let entries = names(path).map_err(|error| DaemonError::file("list", path, error))?;
     // Reversed, since the next one is taken from the end.
-    let mut pending: Vec<(PathBuf, usize)> = entries.into_iter().rev().map(|name| (path.join(name), 1)).collect();
+    let mut pending: Vec<(PathBuf, usize)> =
+        entries.into_iter().rev().map(|name| (path.join(name), 1)).collect();
     while let Some((entry, level)) = pending.pop() {
         // Gone between the listing and now.
         let Ok(metadata) = std::fs::symlink_metadata(&entry) else { continue };
@@ -175,6 +178,9 @@ mod tests {
         let empty = directory.path().join("b/c/d");
         assert_eq!(list(&empty, 1).expect("listed"), b"[]");
         let file = directory.path().join("a");
-        assert_eq!(list(&file, 1).expect_err("not a directory").status_and_code(), (400, "INVALID_FILE_PATH"));
+        assert_eq!(
+            list(&file, 1).expect_err("not a directory").status_and_code(),
+            (400, "INVALID_FILE_PATH")
+        );
     }
 }

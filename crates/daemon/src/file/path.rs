@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::DaemonError;
 
-/// The kernel's limits (path_resolution(7)), told here in words that name the path.
+/// The kernel's limits (`path_resolution(7)`), told here in words that name the path.
 const PATH_BYTES: usize = 4095;
 const NAME_BYTES: usize = 255;
 const SHOWN_CHARACTERS: usize = 80;
@@ -74,7 +74,11 @@ mod tests {
             ("../a", "/work/../a"),
             ("é \"q\" a/b.txt", "/work/é \"q\" a/b.txt"),
         ] {
-            assert_eq!(origin().resolve("open", requested).expect(requested), Path::new(expected), "{requested}");
+            assert_eq!(
+                origin().resolve("open", requested).expect(requested),
+                Path::new(expected),
+                "{requested}"
+            );
         }
     }
 

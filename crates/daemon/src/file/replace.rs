@@ -18,7 +18,11 @@ pub fn replace(path: &Path, text: &str, replacement: &str, token: &str) -> Resul
     let metadata = std::fs::metadata(path).map_err(failed)?;
     if !metadata.is_file() {
         let reason = "it is no regular file; name files only".to_owned();
-        return Err(DaemonError::InvalidPath { action: "replace in", path: path.to_string_lossy().into_owned(), reason });
+        return Err(DaemonError::InvalidPath {
+            action: "replace in",
+            path: path.to_string_lossy().into_owned(),
+            reason,
+        });
     }
     let finder = Finder::new(text.as_bytes());
     let mut occurs = false;
@@ -57,10 +61,10 @@ fn scan(
     loop {
         let read = source.by_ref().take(READ_BYTES as u64).read_to_end(&mut pending)?;
         let mut rest = pending.as_slice();
-        while let Some((before, (found, after))) =
-            finder.find(rest).and_then(|at| rest.split_at_checked(at)).and_then(|(before, from)| {
-                from.split_at_checked(length).map(|split| (before, split))
-            })
+        while let Some((before, (found, after))) = finder
+            .find(rest)
+            .and_then(|at| rest.split_at_checked(at))
+            .and_then(|(before, from)| from.split_at_checked(length).map(|split| (before, split)))
         {
             take(before, false)?;
             take(found, true)?;
@@ -105,7 +109,12 @@ mod tests {
     fn an_occurrence_across_two_reads_is_found() {
         for shift in 0..6 {
             let filler = "-".repeat(READ_BYTES - shift);
-            check(format!("{filler}needle-{filler}").as_bytes(), "needle", "N", format!("{filler}N-{filler}").as_bytes());
+            check(
+                format!("{filler}needle-{filler}").as_bytes(),
+                "needle",
+                "N",
+                format!("{filler}N-{filler}").as_bytes(),
+            );
         }
     }
 

@@ -76,7 +76,7 @@ fn children(directory: &Path, metadata: &Metadata) -> std::io::Result<Vec<(PathB
 }
 
 fn is_kernel_file_system(path: &Path) -> bool {
-    rustix::fs::statfs(path).is_ok_and(|status| KERNEL_FILE_SYSTEMS.contains(&i64::from(status.f_type)))
+    rustix::fs::statfs(path).is_ok_and(|status| KERNEL_FILE_SYSTEMS.contains(&status.f_type))
 }
 
 #[cfg(test)]
@@ -119,7 +119,11 @@ mod tests {
         walk(Path::new("/"), &Cancellation::default(), |path, _| {
             inside += usize::from(path.starts_with("/proc/self") || path.starts_with("/proc/1"));
             // `/root` comes right after `/proc`, and may be large.
-            if path.starts_with("/root") || inside > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if path.starts_with("/root") || inside > 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
         .expect("walk");
         assert_eq!(inside, 0);

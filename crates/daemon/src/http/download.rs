@@ -41,13 +41,14 @@ pub async fn download(
     let path = daemon.origin.resolve("read", query.required("path")?)?;
     let outgoing = blocking(move || Outgoing::open(&path)).await?;
     let length = outgoing.length_bytes();
-    let range = headers.get(RANGE).and_then(|range| parse_range(range.to_str().ok()?, length));
-    let (status, start, end) = match range {
-        None => (StatusCode::OK, 0, length),
-        Some(Some((start, end))) => (StatusCode::PARTIAL_CONTENT, start, end),
-        Some(None) => {
+    let range = headers.get(RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
+    let (status, start, end) = match parse_range(range, length) {
+        Wanted::All => (StatusCode::OK, 0, length),
+        Wanted::Part(start, end) => (StatusCode::PARTIAL_CONTENT, start, end),
+        Wanted::Nothing => {
             let path = outgoing.path().to_string_lossy().into_owned();
-            let mut response = DaemonError::RangeNotSatisfiable { path, length_bytes: length }.into_response();
+            let mut response =
+                DaemonError::RangeNotSatisfiable { path, length_bytes: length }.into_response();
             insert(&mut response, CONTENT_RANGE, &format!("bytes */{length}"));
             return Ok(response);
         }
@@ -123,7 +124,9 @@ async fn part(
          Content-Length: {length}\r\n\r\n",
         file_name(requested)
     );
-    stream::once(async { Ok(Bytes::from(head)) }).chain(contents).chain(stream::once(async { Ok(Bytes::from("\r\n")) }))
+    stream::once(async { Ok(Bytes::from(head)) })
+        .chain(contents)
+        .chain(stream::once(async { Ok(Bytes::from("\r\n")) }))
 }
 
 /// Delivers a file from `start` up to `end`, read piece by piece as the client takes them.
@@ -146,21 +149,30 @@ fn file_name(name: &str) -> String {
     format!("filename=\"{quoted}\"; filename*=utf-8''{extended}")
 }
 
-/// Reads `bytes=a-b`, `bytes=a-` or `bytes=-n`. The outer `None` means: not a range that this server knows, so send
-/// everything; the inner one: a range without a byte in it.
-fn parse_range(text: &str, length: u64) -> Option<Option<(u64, u64)>> {
-    let (first, last) = text.trim().strip_prefix("bytes=")?.split_once('-')?;
-    let (first, last) = (first.trim(), last.trim());
-    if first.is_empty() {
-        let suffix: u64 = last.parse().ok()?;
-        return Some((suffix > 0 && length > 0).then(|| (length.saturating_sub(suffix), length)));
-    }
-    let first: u64 = first.parse().ok()?;
-    let end = if last.is_empty() { length } else { last.parse::<u64>().ok()?.saturating_add(1).min(length) };
-    if !last.is_empty() && last.parse::<u64>().is_ok_and(|last| last < first) {
-        return None;
-    }
-    Some((first < length).then_some((first, end)))
+/// Which bytes of a file a request wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Everything: no range was asked for, or none that this server knows.
+    All,
+    /// From the first number up to the second.
+    Part(u64, u64),
+    /// A range without a byte in it.
+    Nothing,
+}
+
+/// Reads `bytes=a-b`, `bytes=a-` or `bytes=-n`.
+fn parse_range(text: &str, length: u64) -> Wanted {
+    let bounds = text.trim().strip_prefix("bytes=").and_then(|range| range.split_once('-'));
+    let Some((first, last)) = bounds.map(|(first, last)| (first.trim(), last.trim())) else {
+        return Wanted::All;
+    };
+    let (start, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) if last >= first => (first, last.saturating_add(1).min(length)),
+        (Ok(first), Err(_)) if last.is_empty() => (first, length),
+        (Err(_), Ok(suffix)) if first.is_empty() => (length - suffix.min(length), length),
+        _ => return Wanted::All,
+    };
+    if start < end { Wanted::Part(start, end) } else { Wanted::Nothing }
 }
 
 fn insert(response: &mut Response, name: axum::http::HeaderName, value: &str) {
@@ -187,21 +199,22 @@ mod tests {
     #[test]
     fn ranges_follow_the_standard() {
         for (text, expected) in [
-            ("bytes=0-3", Some(Some((0, 4)))),
-            ("bytes=5-", Some(Some((5, 10)))),
-            ("bytes=-4", Some(Some((6, 10)))),
-            ("bytes=-99", Some(Some((0, 10)))),
-            ("bytes=8-99", Some(Some((8, 10)))),
-            ("bytes=10-", Some(None)),
-            ("bytes=-0", Some(None)),
-            ("bytes=3-2", None),
-            ("bytes=0-1,3-4", None),
-            ("bytes=x-1", None),
-            ("lines=0-1", None),
-            ("bytes=18446744073709551615-18446744073709551615", Some(None)),
+            ("bytes=0-3", Wanted::Part(0, 4)),
+            ("bytes=5-", Wanted::Part(5, 10)),
+            ("bytes=-4", Wanted::Part(6, 10)),
+            ("bytes=-99", Wanted::Part(0, 10)),
+            ("bytes=8-99", Wanted::Part(8, 10)),
+            ("bytes=10-", Wanted::Nothing),
+            ("bytes=-0", Wanted::Nothing),
+            ("bytes=3-2", Wanted::All),
+            ("bytes=0-1,3-4", Wanted::All),
+            ("bytes=x-1", Wanted::All),
+            ("lines=0-1", Wanted::All),
+            ("", Wanted::All),
+            ("bytes=18446744073709551615-18446744073709551615", Wanted::Nothing),
         ] {
             assert_eq!(parse_range(text, 10), expected, "{text}");
         }
-        assert_eq!(parse_range("bytes=0-", 0), Some(None));
+        assert_eq!(parse_range("bytes=0-", 0), Wanted::Nothing);
     }
 }

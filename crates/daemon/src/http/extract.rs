@@ -4,9 +4,9 @@
 
 use std::collections::HashMap;
 
-use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
+use futures_util::StreamExt as _;
 use percent_encoding::percent_decode;
 use serde::de::DeserializeOwned;
 
@@ -61,7 +61,9 @@ impl Query {
 
 fn unreadable(name: &str, value: &str, wanted: &str) -> DaemonError {
     let shown: String = value.chars().take(40).collect();
-    DaemonError::Invalid { reason: format!("query parameter `{name}` is `{}`; use {wanted}", shown.escape_debug()) }
+    DaemonError::Invalid {
+        reason: format!("query parameter `{name}` is `{}`; use {wanted}", shown.escape_debug()),
+    }
 }
 
 fn decode(text: &str) -> Result<String, DaemonError> {
@@ -88,18 +90,26 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for LaxJson<T> {
     type Rejection = DaemonError;
 
     async fn from_request(request: Request, _state: &S) -> Result<Self, DaemonError> {
-        let bytes = to_bytes(request.into_body(), BODY_BYTES).await.map_err(|error| {
-            let mut cause: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(error) = cause {
-                if error.is::<http_body_util::LengthLimitError>() {
-                    return DaemonError::BodyTooLarge { limit_bytes: BODY_BYTES };
-                }
-                cause = error.source();
+        let mut pieces = request.into_body().into_data_stream();
+        let mut bytes = Vec::new();
+        let mut is_too_large = false;
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(|error| DaemonError::Body { reason: error.to_string() })?;
+            // Read to its end all the same: a client that is still sending would not hear the answer.
+            is_too_large = is_too_large || bytes.len() + piece.len() > BODY_BYTES;
+            if is_too_large {
+                bytes = Vec::new();
+            } else {
+                bytes.extend_from_slice(&piece);
             }
-            DaemonError::Body { reason: error.to_string() }
-        })?;
+        }
+        if is_too_large {
+            return Err(DaemonError::BodyTooLarge { limit_bytes: BODY_BYTES });
+        }
         let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-        serde_json::from_slice(bytes).map(Self).map_err(|error| DaemonError::Body { reason: error.to_string() })
+        serde_json::from_slice(bytes)
+            .map(Self)
+            .map_err(|error| DaemonError::Body { reason: error.to_string() })
     }
 }
 
@@ -120,8 +130,13 @@ mod tests {
 
     #[test]
     fn switches_and_counts_refuse_nonsense() {
-        let query = Query::parse("a=true&b=False&c=maybe&d=2&e=0&f=-1&g=99999999999999999999").expect("query");
-        assert!(query.switch("a").expect("on") && !query.switch("b").expect("off") && !query.switch("z").expect("off"));
+        let query =
+            Query::parse("a=true&b=False&c=maybe&d=2&e=0&f=-1&g=99999999999999999999").expect("query");
+        assert!(
+            query.switch("a").expect("on")
+                && !query.switch("b").expect("off")
+                && !query.switch("z").expect("off")
+        );
         query.switch("c").expect_err("neither");
         assert_eq!((query.count("d").expect("two"), query.count("z").expect("default")), (2, 1));
         for name in ["e", "f", "g", "c"] {

@@ -65,7 +65,8 @@ pub async fn explain(State(daemon): State<Arc<Daemon>>, request: Request, next: 
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let mut response = next.run(request).await;
     let Some(failure) = response.extensions_mut().remove::<Failure>() else { return response };
-    let mut explained = (failure.status, Json(failure.body(&method, &uri, now(&*daemon.clock)))).into_response();
+    let mut explained =
+        (failure.status, Json(failure.body(&method, &uri, now(&*daemon.clock)))).into_response();
     // Such as `Allow` of a 405 or `Content-Range` of a 416; its length was that of the empty body.
     for (name, value) in response.headers() {
         if name != axum::http::header::CONTENT_LENGTH {

@@ -40,7 +40,10 @@ pub async fn list(State(daemon): State<Arc<Daemon>>, query: Query) -> Result<Res
     params(("path" = String, Query, description = "The file")),
     responses((status = 200, body = FileInfo), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody),
         (status = 404, body = ErrorBody)))]
-pub async fn get_info(State(daemon): State<Arc<Daemon>>, query: Query) -> Result<Json<FileInfo>, DaemonError> {
+pub async fn get_info(
+    State(daemon): State<Arc<Daemon>>,
+    query: Query,
+) -> Result<Json<FileInfo>, DaemonError> {
     let path = daemon.origin.resolve("describe", query.required("path")?)?;
     blocking(move || info::info(&path)).await.map(Json)
 }
@@ -142,7 +145,8 @@ pub async fn replace_text(
     LaxJson(request): LaxJson<ReplaceRequest>,
 ) -> Result<Json<Vec<ReplaceResult>>, DaemonError> {
     if request.pattern.is_empty() || request.files.is_empty() {
-        let reason = "`files` and `pattern` cannot be empty; name at least one file and the text to replace".to_owned();
+        let reason = "`files` and `pattern` cannot be empty; name at least one file and the text to replace"
+            .to_owned();
         return Err(DaemonError::Invalid { reason });
     }
     let mut results = Vec::with_capacity(request.files.len());

@@ -6,7 +6,11 @@ use crate::http::{download, file, info, process, upload};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Daytona toolbox", description = "What the daemon inside a sandbox answers.", version = "0"),
+    info(
+        title = "Daytona toolbox",
+        description = "What the daemon inside a sandbox answers.",
+        version = "0"
+    ),
     paths(
         info::version,
         info::init,

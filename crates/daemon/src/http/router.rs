@@ -55,7 +55,11 @@ async fn absent(request: Request) -> DaemonError {
         }
         is_known = true;
     }
-    if is_known { DaemonError::MethodNotAllowed { method: method.to_owned() } } else { DaemonError::NoSuchOperation }
+    if is_known {
+        DaemonError::MethodNotAllowed { method: method.to_owned() }
+    } else {
+        DaemonError::NoSuchOperation
+    }
 }
 
 /// Paths that neither published document has.
@@ -65,7 +69,9 @@ const BUILT_BEYOND_CONTRACT: [&str; 1] = ["/project-dir"];
 fn is_path(contract: &str, path: &str) -> bool {
     let mut segments = path.split('/');
     let fits = contract.split('/').all(|expected| {
-        segments.next().is_some_and(|segment| segment == expected || (expected.starts_with('{') && !segment.is_empty()))
+        segments
+            .next()
+            .is_some_and(|segment| segment == expected || (expected.starts_with('{') && !segment.is_empty()))
     });
     fits && segments.next().is_none()
 }

@@ -81,8 +81,12 @@ async fn store_one(daemon: &Daemon, query: &Query, request: Request) -> Result<P
     stored
 }
 
-async fn store_file_field(daemon: &Daemon, form: &mut Multipart, path: PathBuf) -> Result<PathBuf, DaemonError> {
-    while let Some(mut field) = form.next_field().await.map_err(broken_form)? {
+async fn store_file_field(
+    daemon: &Daemon,
+    form: &mut Multipart,
+    path: PathBuf,
+) -> Result<PathBuf, DaemonError> {
+    while let Some(mut field) = form.next_field().await.map_err(|error| broken_form(&error))? {
         if field.name() == Some("file") {
             store(daemon, path.clone(), &mut field).await?;
             return Ok(path);
@@ -131,11 +135,12 @@ struct BatchFailure {
 
 impl Batch {
     async fn receive(&mut self, daemon: &Daemon, form: &mut Multipart) -> Result<(), DaemonError> {
-        while let Some(mut field) = form.next_field().await.map_err(broken_form)? {
+        while let Some(mut field) = form.next_field().await.map_err(|error| broken_form(&error))? {
             match field.name().and_then(parse_field_name) {
                 Some((index, FieldKind::Path)) => {
                     if self.paths.len() >= FILES {
-                        let reason = format!("one upload carries at most {FILES} files; send the rest in another");
+                        let reason =
+                            format!("one upload carries at most {FILES} files; send the rest in another");
                         return Err(DaemonError::Invalid { reason });
                     }
                     let path = read_path(&mut field).await?;
@@ -163,7 +168,9 @@ impl Batch {
         field: &mut Field<'_>,
     ) -> Result<(), DaemonError> {
         let path = self.paths.remove(index).ok_or_else(|| DaemonError::Invalid {
-            reason: format!("field `files[{index}].file` came before `files[{index}].path`; send the path first"),
+            reason: format!(
+                "field `files[{index}].file` came before `files[{index}].path`; send the path first"
+            ),
         })?;
         let target = daemon.origin.resolve("write", &path)?;
         let bytes = store(daemon, target, field).await?;
@@ -173,20 +180,25 @@ impl Batch {
 
     fn answer(self, daemon: &Daemon, method: &Method, uri: &Uri) -> Response {
         let Self { files, failures, .. } = self;
-        // Every answer has the status of its first failure that is not the client's own mistake, or simply 400.
-        let Some(first) = failures.iter().find(|failure| failure.status == StatusCode::PAYLOAD_TOO_LARGE) else {
-            let Some(first) = failures.first() else {
-                return Json(UploadFilesResponse { files, errors: Vec::new() }).into_response();
-            };
-            let status = if first.status.is_server_error() { first.status } else { StatusCode::BAD_REQUEST };
-            return fail(Failure { status, ..first.clone() }, failures, files, daemon, method, uri);
+        let is_telling = |failure: &&Failure| {
+            failure.status == StatusCode::PAYLOAD_TOO_LARGE || failure.status.is_server_error()
         };
-        fail(first.clone(), failures, files, daemon, method, uri)
+        // A full disk or a broken one explains all that follows; anything else is 400, as the SDKs expect.
+        if let Some(first) = failures.iter().find(is_telling).cloned() {
+            return fail(&first, failures, files, daemon, method, uri);
+        }
+        match failures.first().cloned() {
+            Some(first) => {
+                let failure = Failure { status: StatusCode::BAD_REQUEST, ..first };
+                fail(&failure, failures, files, daemon, method, uri)
+            }
+            None => Json(UploadFilesResponse { files, errors: Vec::new() }).into_response(),
+        }
     }
 }
 
 fn fail(
-    failure: Failure,
+    failure: &Failure,
     failures: Vec<Failure>,
     files: Vec<FsFileResult>,
     daemon: &Daemon,
@@ -212,13 +224,14 @@ fn parse_field_name(name: &str) -> Option<(String, FieldKind)> {
         "file" => FieldKind::File,
         _ => return None,
     };
-    let is_index = !index.is_empty() && index.len() <= 10 && index.bytes().all(|digit| digit.is_ascii_digit());
+    let is_index =
+        !index.is_empty() && index.len() <= 10 && index.bytes().all(|digit| digit.is_ascii_digit());
     is_index.then(|| (index.to_owned(), kind))
 }
 
 async fn read_path(field: &mut Field<'_>) -> Result<String, DaemonError> {
     let mut text = BytesMut::new();
-    while let Some(chunk) = field.chunk().await.map_err(broken_form)? {
+    while let Some(chunk) = field.chunk().await.map_err(|error| broken_form(&error))? {
         text.extend_from_slice(&chunk);
         if text.len() > PATH_FIELD_BYTES {
             let reason = format!("a path field has more than {PATH_FIELD_BYTES} bytes; send one path");
@@ -240,7 +253,11 @@ where
     let mut incoming = blocking(move || Incoming::create(&target, &token)).await?;
     let mut collected = BytesMut::new();
     loop {
-        let piece = pieces.next().await.transpose().map_err(|error| DaemonError::Body { reason: error.to_string() })?;
+        let piece = pieces
+            .next()
+            .await
+            .transpose()
+            .map_err(|error| DaemonError::Body { reason: error.to_string() })?;
         let is_over = piece.is_none();
         collected.extend_from_slice(&piece.unwrap_or_default());
         if collected.len() >= PIECE_BYTES || (is_over && !collected.is_empty()) {
@@ -282,13 +299,16 @@ async fn form(request: Request) -> Result<Multipart, DaemonError> {
     if !is_form(&request) {
         let mut body: BodyDataStream = Body::into_data_stream(request.into_body());
         drain(&mut body).await;
-        let reason = "this operation takes multipart/form-data with a boundary; set the content type".to_owned();
+        let reason =
+            "this operation takes multipart/form-data with a boundary; set the content type".to_owned();
         return Err(DaemonError::Invalid { reason });
     }
-    Multipart::from_request(request, &()).await.map_err(|error| DaemonError::Invalid { reason: error.body_text() })
+    Multipart::from_request(request, &())
+        .await
+        .map_err(|error| DaemonError::Invalid { reason: error.body_text() })
 }
 
-fn broken_form(error: MultipartError) -> DaemonError {
+fn broken_form(error: &MultipartError) -> DaemonError {
     DaemonError::Body { reason: error.body_text() }
 }
 
@@ -300,7 +320,14 @@ mod tests {
     fn only_numbered_fields_are_files() {
         assert_eq!(parse_field_name("files[0].path"), Some(("0".into(), FieldKind::Path)));
         assert_eq!(parse_field_name("files[12].file"), Some(("12".into(), FieldKind::File)));
-        for name in ["files", "files[].path", "files[x].path", "files[0].name", "files[-1].file", "files[99999999999].path"] {
+        for name in [
+            "files",
+            "files[].path",
+            "files[x].path",
+            "files[0].name",
+            "files[-1].file",
+            "files[99999999999].path",
+        ] {
             assert_eq!(parse_field_name(name), None, "{name}");
         }
     }

@@ -48,6 +48,8 @@ pub(crate) async fn look(driver: &Driver<Keeper>, sandbox: Sandbox) {
             driver.wake(id, Some(written));
         }
         Ok(None) => driver.wake(id, None),
-        Err(error) => error!(sandbox.id = %id, error = &error as &dyn std::error::Error, "cannot write a sandbox"),
+        Err(error) => {
+            error!(sandbox.id = %id, error = &error as &dyn std::error::Error, "cannot write a sandbox");
+        }
     }
 }

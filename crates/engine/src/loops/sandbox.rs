@@ -56,10 +56,7 @@ impl Reconcile for Keeper {
             let Some(step) = plan(&sandbox) else {
                 return Some(sandbox);
             };
-            let Some(result) = self.step(&sandbox, step).await else {
-                return None;
-            };
-            known = match result {
+            known = match self.step(&sandbox, step).await? {
                 Ok(seen) => {
                     patience = Patience::new();
                     self.record(&sandbox, &seen).await

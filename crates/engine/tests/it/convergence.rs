@@ -60,9 +60,7 @@ async fn a_whole_life_is_one_call_each() {
     assert_eq!(now.daemon_version.as_deref(), Some("0.0.0-fake"));
     assert_eq!(house.runner.take_calls(), [Call::Create]);
 
-    let steps = [
-        (Sandbox { network: SHUT, ..now }, vec![Call::SetNetwork]),
-    ];
+    let steps = [(Sandbox { network: SHUT, ..now }, vec![Call::SetNetwork])];
     let mut now = change(&house, &engine, steps).await;
     for (desired, stop_forced, call) in [
         (Desired::Stopped, true, Call::Stop { force: true }),
@@ -111,7 +109,11 @@ async fn what_a_request_writes_during_a_step_survives_it() {
     house.store.sandbox_update_desired(labelled).await.unwrap().unwrap();
     let now = engine.wait(row.id, SOON).await.unwrap().unwrap();
     assert_eq!((now.public, now.observed), (true, Observed::Started));
-    assert_eq!(now.network_applied, Some(SHUT), "the policy of the request is in force, not the one created with");
+    assert_eq!(
+        now.network_applied,
+        Some(SHUT),
+        "the policy of the request is in force, not the one created with"
+    );
     assert_eq!(house.runner.network(row.id), Some(SHUT));
 }
 

@@ -51,7 +51,7 @@ async fn patience_ends() {
     house.runner.fail("create", &[Class::Retry; 50]);
     let settings = Settings {
         give_up_after: Duration::from_millis(150),
-        scan_period: Duration::from_secs(3600),
+        scan_period: Duration::from_hours(1),
         ..Settings::default()
     };
     let engine = house.engine_with(settings).await;

@@ -33,7 +33,7 @@ impl House {
 
     /// Starts an engine whose loops leave the test alone.
     pub(crate) async fn engine(&self) -> Engine {
-        self.engine_with(Settings { scan_period: Duration::from_secs(3600), ..Settings::default() }).await
+        self.engine_with(Settings { scan_period: Duration::from_hours(1), ..Settings::default() }).await
     }
 
     pub(crate) async fn engine_with(&self, settings: Settings) -> Engine {

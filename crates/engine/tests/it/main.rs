@@ -1,5 +1,7 @@
 //! The engine over a real store and a fake runner.
 
+#![cfg(test)]
+
 mod house;
 mod plan;
 mod convergence;

@@ -6,7 +6,8 @@ use types::sandbox::{Desired, Network, Observed, Sandbox};
 use types::{Clock as _, OrganizationId, SandboxId};
 
 fn sandbox(desired: Desired, observed: Observed) -> Sandbox {
-    let row = sample::sandbox(SandboxId::from_u128(1), OrganizationId::from_u128(1), TestClock::default().now());
+    let row =
+        sample::sandbox(SandboxId::from_u128(1), OrganizationId::from_u128(1), TestClock::default().now());
     Sandbox { desired, observed, network_applied: Some(Network::default()), ..row }
 }
 
@@ -49,9 +50,15 @@ fn rest_and_plan_agree() {
             if observed == Observed::Destroyed {
                 continue;
             }
-            for network_applied in [None, Some(Network { block_all: true }), Some(Network { block_all: false })] {
+            for network_applied in
+                [None, Some(Network { block_all: true }), Some(Network { block_all: false })]
+            {
                 let row = Sandbox { network_applied, ..sandbox(desired, observed) };
-                assert_eq!(plan(&row).is_none(), row.at_rest(), "{desired:?} {observed:?} {network_applied:?}");
+                assert_eq!(
+                    plan(&row).is_none(),
+                    row.at_rest(),
+                    "{desired:?} {observed:?} {network_applied:?}"
+                );
             }
         }
     }

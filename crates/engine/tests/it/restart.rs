@@ -43,7 +43,8 @@ async fn what_no_longer_runs_is_stopped_and_not_started_again() {
 #[tokio::test]
 async fn what_was_to_go_when_it_stops_goes() {
     let house = House::new().await;
-    let ephemeral = Sandbox { intervals: Intervals { auto_delete: 0, ..Intervals::default() }, ..ran(&house, 1) };
+    let ephemeral =
+        Sandbox { intervals: Intervals { auto_delete: 0, ..Intervals::default() }, ..ran(&house, 1) };
     let row = house.insert(ephemeral).await;
     house.runner.put(row.id, Observed::Stopped, Network::default());
     let engine = house.engine().await;
@@ -76,7 +77,9 @@ async fn a_change_that_was_cut_off_is_finished() {
         house.runner.put(row.id, Observed::Started, Network::default());
     }
     let _engine = house.engine().await;
-    for (row, expected) in [(&creating, Observed::Started), (&starting, Observed::Started), (&stopping, Observed::Stopped)] {
+    for (row, expected) in
+        [(&creating, Observed::Started), (&starting, Observed::Started), (&stopping, Observed::Stopped)]
+    {
         eventually("the change is finished", async || {
             house.read(row).await.is_some_and(|now| now.observed == expected && now.at_rest())
         })
@@ -102,7 +105,7 @@ async fn one_that_ends_by_itself_is_noticed() {
     let house = House::new().await;
     let settings = Settings {
         liveness_period: Duration::from_millis(10),
-        scan_period: Duration::from_secs(3600),
+        scan_period: Duration::from_hours(1),
         ..Settings::default()
     };
     let engine = house.engine_with(settings).await;
@@ -110,7 +113,10 @@ async fn one_that_ends_by_itself_is_noticed() {
     let row = engine.settle(row, SOON).await.unwrap().unwrap();
     house.runner.put(row.id, Observed::Stopped, Network::default());
     eventually("it is seen stopped", async || {
-        house.read(&row).await.is_some_and(|now| now.observed == Observed::Stopped && now.desired == Desired::Stopped)
+        house
+            .read(&row)
+            .await
+            .is_some_and(|now| now.observed == Observed::Stopped && now.desired == Desired::Stopped)
     })
     .await;
 }

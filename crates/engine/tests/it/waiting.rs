@@ -48,7 +48,7 @@ async fn only_so_many_are_made_at_once() {
 #[tokio::test]
 async fn slow_creations_do_not_hold_up_removals() {
     let house = House::new().await;
-    house.runner.delay("create", Duration::from_secs(60));
+    house.runner.delay("create", Duration::from_mins(1));
     let engine = house.engine_with(Settings { concurrent_starts: 1, ..Settings::default() }).await;
     let slow = house.insert(house.sandbox(1)).await;
     engine.wake(slow.id);

@@ -10,6 +10,14 @@ fn text(text: &str) -> CString {
 }
 
 fn run(script: &str, change: impl FnOnce(&mut Program<'_>)) -> Result<(Exit, String), SpawnError> {
+    run_with(script, &[], change)
+}
+
+fn run_with(
+    script: &str,
+    extra: &[BorrowedFd<'_>],
+    change: impl FnOnce(&mut Program<'_>),
+) -> Result<(Exit, String), SpawnError> {
     let null = std::fs::File::open("/dev/null").expect("/dev/null");
     let mut output = std::fs::File::from(
         rustix::fs::memfd_create("output", rustix::fs::MemfdFlags::CLOEXEC).expect("memfd"),
@@ -22,9 +30,11 @@ fn run(script: &str, change: impl FnOnce(&mut Program<'_>)) -> Result<(Exit, Str
         descriptors: vec![null.as_fd(), output.as_fd(), output.as_fd()],
         credentials: None,
     };
+    program.descriptors.extend_from_slice(extra);
     change(&mut program);
     let pid = spawn(&program)?;
-    let (_, status) = rustix::process::waitpid(Some(pid), WaitOptions::empty()).expect("wait").expect("status");
+    let (_, status) =
+        rustix::process::waitpid(Some(pid), WaitOptions::empty()).expect("wait").expect("status");
     output.rewind().expect("rewind");
     let mut printed = String::new();
     output.read_to_string(&mut printed).expect("read");
@@ -41,7 +51,8 @@ fn a_program_gets_its_arguments_environment_and_exit_code() {
 
 #[test]
 fn a_program_starts_in_its_own_session_with_default_signals() {
-    let script = "awk '{ print ($1 == $5 && $1 == $6) }' /proc/$$/stat; grep -E 'Sig(Blk|Ign)' /proc/$$/status";
+    let script =
+        "awk '{ print ($1 == $5 && $1 == $6) }' /proc/$$/stat; grep -E 'Sig(Blk|Ign)' /proc/$$/status";
     let (_, printed) = run(script, |_| {}).expect("spawn");
     let zero = "0000000000000000";
     assert_eq!(printed, format!("1\nSigBlk:\t{zero}\nSigIgn:\t{zero}\n"));
@@ -52,21 +63,28 @@ fn only_the_given_descriptors_survive() {
     let leaked = std::fs::File::open("/dev/null").expect("open");
     rustix::io::fcntl_setfd(&leaked, rustix::io::FdFlags::empty()).expect("clear close-on-exec");
     let extra = std::fs::File::open("/proc/version").expect("open");
-    let (_, printed) =
-        run("ls /proc/self/fd | tr '\\n' ' '; head -c 5 <&3", |program| program.descriptors.push(extra.as_fd()))
-            .expect("spawn");
+    let script = "ls /proc/self/fd | tr '\\n' ' '; head -c 5 <&3";
+    let (_, printed) = run_with(script, &[extra.as_fd()], |_| {}).expect("spawn");
     assert_eq!(printed, "0 1 2 3 4 Linux", "0 to 3 were given, 4 is the listing itself");
 }
 
 #[test]
 fn failures_name_the_step() {
-    let missing = run("true", |program| program.directory = Some(text("/no/such"))).expect_err("no directory");
-    assert!(matches!(&missing, SpawnError::Directory { directory, .. } if directory == "/no/such"), "{missing:?}");
+    let missing =
+        run("true", |program| program.directory = Some(text("/no/such"))).expect_err("no directory");
+    assert!(
+        matches!(&missing, SpawnError::Directory { directory, .. } if directory == "/no/such"),
+        "{missing:?}"
+    );
     let missing = run("true", |program| program.path = text("/no/such")).expect_err("no program");
-    assert!(matches!(&missing, SpawnError::Execute { source, .. } if source.raw_os_error() == Some(libc::ENOENT)));
+    assert!(
+        matches!(&missing, SpawnError::Execute { source, .. } if source.raw_os_error() == Some(libc::ENOENT))
+    );
     let long = "x".repeat(200 * 1024);
     let long = run("true", |program| program.arguments.push(text(&long))).expect_err("too long");
-    assert!(matches!(&long, SpawnError::Execute { source, .. } if source.raw_os_error() == Some(libc::E2BIG)));
+    assert!(
+        matches!(&long, SpawnError::Execute { source, .. } if source.raw_os_error() == Some(libc::E2BIG))
+    );
 }
 
 #[test]
@@ -84,7 +102,8 @@ fn credentials_are_complete_and_files_are_checked_with_them() {
     let become_nobody = |program: &mut Program<'_>| {
         program.credentials = Some(Credentials { user_id: 65534, group_id: 65533, groups: vec![7, 8] });
     };
-    let script = "id -u; id -g; id -G; grep -E 'CapEff|NoNewPrivs' /proc/self/status; cat /etc/shadow || echo no";
+    let script =
+        "id -u; id -g; id -G; grep -E 'CapEff|NoNewPrivs' /proc/self/status; cat /etc/shadow || echo no";
     let (_, printed) = run(script, become_nobody).expect("spawn");
     let expected = "65534\n65533\n65533 7 8\nCapEff:\t0000000000000000\nNoNewPrivs:\t0\n";
     assert!(printed.starts_with(expected) && printed.ends_with("no\n"), "{printed}");

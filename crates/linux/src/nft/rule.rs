@@ -56,10 +56,8 @@ pub enum Statement {
     LinkPrefix(Side, String),
     /// The link's name does not start with this text.
     LinkPrefixNot(Side, String),
-    /// The link's name is an element of this set.
-    LinkIn(Side, String),
-    /// The pair of incoming link and IPv4 source is no element of this set.
-    SourceOfLinkNotIn(String),
+    /// The pair of link and IPv4 address is no element of this set.
+    LinkAndAddressNotIn(Side, End, String),
     /// It is anything but IPv4.
     NotIpv4,
     /// The IPv4 address is in this network.
@@ -89,8 +87,7 @@ impl fmt::Display for Statement {
         match self {
             Self::LinkPrefix(side, prefix) => write!(formatter, "{side} \"{prefix}*\""),
             Self::LinkPrefixNot(side, prefix) => write!(formatter, "{side} != \"{prefix}*\""),
-            Self::LinkIn(side, set) => write!(formatter, "{side} @{set}"),
-            Self::SourceOfLinkNotIn(set) => write!(formatter, "iifname . ip saddr != @{set}"),
+            Self::LinkAndAddressNotIn(side, end, set) => write!(formatter, "{side} . ip {end} != @{set}"),
             Self::NotIpv4 => write!(formatter, "meta nfproto != ipv4"),
             Self::AddressWithin(end, address, prefix) => write!(formatter, "ip {end} {address}/{prefix}"),
             Self::AddressIn(end, set) => write!(formatter, "ip {end} @{set}"),
@@ -140,10 +137,9 @@ impl Statement {
                 libc::NFT_CMP_NEQ,
                 prefix.as_bytes(),
             ),
-            Self::LinkIn(side, set) => lookup(load_meta(list, side.meta_key(), FIRST_REGISTER), set, 0),
-            Self::SourceOfLinkNotIn(set) => {
-                let list = load_meta(require_ipv4(list), libc::NFT_META_IIFNAME, FIRST_REGISTER);
-                let list = load(list, NETWORK_LAYER, SOURCE_ADDRESS_OFFSET, 4, SECOND_REGISTER);
+            Self::LinkAndAddressNotIn(side, end, set) => {
+                let list = load_meta(require_ipv4(list), side.meta_key(), FIRST_REGISTER);
+                let list = load(list, NETWORK_LAYER, end.offset(), 4, SECOND_REGISTER);
                 lookup(list, set, libc::NFT_LOOKUP_F_INV)
             }
             Self::NotIpv4 => {
@@ -182,12 +178,15 @@ impl Side {
 }
 
 impl End {
-    fn load(self, list: Attributes) -> Attributes {
-        let offset = match self {
+    const fn offset(self) -> u32 {
+        match self {
             Self::Source => SOURCE_ADDRESS_OFFSET,
             Self::Destination => DESTINATION_ADDRESS_OFFSET,
-        };
-        load(require_ipv4(list), NETWORK_LAYER, offset, 4, FIRST_REGISTER)
+        }
+    }
+
+    fn load(self, list: Attributes) -> Attributes {
+        load(require_ipv4(list), NETWORK_LAYER, self.offset(), 4, FIRST_REGISTER)
     }
 }
 

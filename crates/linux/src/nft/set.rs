@@ -1,4 +1,4 @@
-//! Sets that rules look keys up in: links, addresses, networks, and pairs of link and address (nft(8), "SETS").
+//! Sets that rules look keys up in: addresses, ranges of them, and pairs of link and address (nft(8), "SETS").
 
 use std::net::Ipv4Addr;
 
@@ -11,15 +11,12 @@ const NAME_BYTES: usize = 16;
 const TYPE_ADDRESS: u32 = 7;
 const TYPE_LINK: u32 = 41;
 const TYPE_BITS: u32 = 6;
-/// User data that tells `nft` the byte order of the keys, without which it prints names and ranges wrongly.
-const KEY_ORDER_IS_HOST: [u8; 6] = [0, 4, 1, 0, 0, 0];
+/// User data that tells `nft` the byte order of the keys, without which it prints ranges wrongly.
 const KEY_ORDER_IS_NETWORK: [u8; 6] = [0, 4, 2, 0, 0, 0];
 
 /// What a set's keys are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyKind {
-    /// The name of a link.
-    Link,
     /// The name of a link and an IPv4 address.
     LinkAndAddress,
     /// An IPv4 address.
@@ -31,9 +28,7 @@ pub enum KeyKind {
 /// An element of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Element {
-    /// The name of a link, at most 15 bytes.
-    Link(String),
-    /// The name of a link and an address.
+    /// The name of a link, at most 15 bytes, and an address.
     LinkAndAddress(String, Ipv4Addr),
     /// An address.
     Address(Ipv4Addr),
@@ -44,7 +39,6 @@ pub enum Element {
 impl KeyKind {
     pub(super) fn describe(self, body: Attributes) -> Attributes {
         let (kind, bytes, flags) = match self {
-            Self::Link => (TYPE_LINK, NAME_BYTES, 0),
             Self::LinkAndAddress => ((TYPE_LINK << TYPE_BITS) | TYPE_ADDRESS, NAME_BYTES + 4, 0),
             Self::Address => (TYPE_ADDRESS, 4, 0),
             Self::AddressRange => (TYPE_ADDRESS, 4, libc::NFT_SET_INTERVAL),
@@ -53,11 +47,7 @@ impl KeyKind {
             .network_number(number::FLAGS, flags.cast_unsigned())
             .network_number(number::KEY_TYPE, kind)
             .network_number(number::KEY_BYTES, u32::try_from(bytes).unwrap_or(u32::MAX));
-        match self {
-            Self::Link => body.bytes(number::USER_DATA, &KEY_ORDER_IS_HOST),
-            Self::AddressRange => body.bytes(number::USER_DATA, &KEY_ORDER_IS_NETWORK),
-            Self::LinkAndAddress | Self::Address => body,
-        }
+        if self == Self::AddressRange { body.bytes(number::USER_DATA, &KEY_ORDER_IS_NETWORK) } else { body }
     }
 }
 
@@ -65,7 +55,6 @@ impl Element {
     /// Adds the element to a list; a range is two entries, its first address and the one behind its last.
     pub(super) fn encode(&self, list: Attributes) -> Attributes {
         match self {
-            Self::Link(name) => entry(list, &padded(name), 0),
             Self::LinkAndAddress(name, address) => {
                 let mut key = padded(name).to_vec();
                 key.extend_from_slice(&address.octets());

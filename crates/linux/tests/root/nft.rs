@@ -16,15 +16,15 @@ fn open() -> Socket {
 
 fn rules() -> Vec<Vec<Statement>> {
     use Statement::{
-        Accept, AddressIn, AddressWithin, Counter, Drop, Established, Invalid, Jump, LinkIn, LinkPrefix,
-        LinkPrefixNot, NotIpv4, Port, SourceOfLinkNotIn,
+        Accept, AddressIn, AddressWithin, Counter, Drop, Established, Invalid, Jump, LinkAndAddressNotIn,
+        LinkPrefix, LinkPrefixNot, NotIpv4, Port,
     };
     let network = Ipv4Addr::new(10, 210, 0, 0);
     vec![
         vec![LinkPrefix(Side::In, "dt-".into()), NotIpv4, Counter, Drop],
         vec![LinkPrefixNot(Side::Out, "dt-".into()), Jump("other".into())],
-        vec![LinkIn(Side::Out, "blocked".into()), Counter, Drop],
-        vec![SourceOfLinkNotIn("members".into()), Counter, Drop],
+        vec![LinkAndAddressNotIn(Side::In, End::Source, "members".into()), Counter, Drop],
+        vec![LinkAndAddressNotIn(Side::Out, End::Destination, "members".into()), Counter, Drop],
         vec![AddressWithin(End::Source, network, 16), Accept],
         vec![AddressWithin(End::Destination, network, 19), Accept],
         vec![AddressIn(End::Destination, "denied".into()), Counter, Drop],
@@ -46,14 +46,12 @@ fn table() -> Transaction {
     transaction.renew_chain("behind", Some(Hook::SourceNat));
     for (name, kind) in [
         ("members", KeyKind::LinkAndAddress),
-        ("blocked", KeyKind::Link),
         ("denied", KeyKind::AddressRange),
         ("resolvers", KeyKind::Address),
     ] {
         transaction.renew_set(name, kind);
     }
     transaction.add_elements("members", &[member(0)]);
-    transaction.add_elements("blocked", &[Element::Link("dt-0123456789ab".into())]);
     let last = Ipv4Addr::BROADCAST;
     transaction.add_elements(
         "denied",
@@ -98,7 +96,6 @@ fn nft_prints_what_we_print() {
         "oifname != \"dt-*\" masquerade",
         "type ifname . ipv4_addr",
         "elements = { \"dt-000000000000\" . 10.210.0.1 }",
-        "elements = { \"dt-0123456789ab\" }",
         "elements = { 10.0.0.0/8, 192.0.2.7-192.0.2.9,",
         "224.0.0.0/3 }",
         "elements = { 192.0.2.53 }",

@@ -11,12 +11,10 @@ use serde::Deserialize;
 use crate::net::address::Names;
 use crate::net::subnet::{self, InvalidSubnet, Subnet};
 
-/// Pairs of link and address: a packet from a link must come from its address.
+/// The links that something passes, each with its address. Every set says what may pass, so that a lookup that
+/// fails, as it may while the kernel changes a set, drops a packet and lets none slip.
 pub(super) const MEMBERS: &str = "members";
-/// Links that nothing passes.
-pub(super) const BLOCKED: &str = "blocked";
-const ALLOWED: &str = "allowed";
-const DENIED: &str = "denied";
+const REACHABLE: &str = "reachable";
 const RESOLVERS: &str = "resolvers";
 const DOMAIN_PORT: u16 = 53;
 
@@ -82,7 +80,7 @@ impl Policy {
     /// Returns the transaction that replaces all rules and elements by these, with those of running sandboxes.
     /// `in_place`, packets meet the old rules or the new ones, never none; the kernel refuses that when the table is
     /// of a version with other kinds of chains or sets, and only then it is replaced as a whole.
-    pub(super) fn install(&self, members: &[Element], blocked: &[Element], in_place: bool) -> Transaction {
+    pub(super) fn install(&self, members: &[Element], in_place: bool) -> Transaction {
         let mut transaction = Transaction::of(Family::Inet, &self.names.table);
         if in_place {
             transaction.create_table();
@@ -95,17 +93,16 @@ impl Policy {
         }
         for (name, kind) in [
             (MEMBERS, KeyKind::LinkAndAddress),
-            (BLOCKED, KeyKind::Link),
-            (ALLOWED, KeyKind::AddressRange),
-            (DENIED, KeyKind::AddressRange),
+            (REACHABLE, KeyKind::AddressRange),
             (RESOLVERS, KeyKind::Address),
         ] {
             transaction.renew_set(name, kind);
         }
         transaction.add_elements(MEMBERS, members);
-        transaction.add_elements(BLOCKED, blocked);
-        transaction.add_elements(ALLOWED, &ranges(&self.allowed));
-        transaction.add_elements(DENIED, &ranges(&self.denied));
+        let reachable = subnet::reachable(&self.denied, &self.allowed).into_iter();
+        let reachable: Vec<Element> =
+            reachable.map(|(first, last)| Element::AddressRange(first, last)).collect();
+        transaction.add_elements(REACHABLE, &reachable);
         let resolvers: Vec<Element> = self.resolvers.iter().copied().map(Element::Address).collect();
         transaction.add_elements(RESOLVERS, &resolvers);
         for chain in &chains {
@@ -118,15 +115,14 @@ impl Policy {
 
     /// The rules, in the order of a packet's way. Chains that are jumped to come first, as the kernel wants them.
     fn chains(&self) -> Vec<Chain> {
-        use Statement::{Accept, Counter, Drop, Established, Jump, LinkIn, LinkPrefix, Masquerade};
+        use Statement::{Accept, Counter, Drop, Established, Jump, LinkPrefix, Masquerade};
         let from = || LinkPrefix(Side::In, self.names.link_prefix.clone());
         let to = || LinkPrefix(Side::Out, self.names.link_prefix.clone());
-        let to_blocked = || vec![LinkIn(Side::Out, BLOCKED.to_owned()), Counter, Drop];
         let hooked = |name, hook, rules| Chain { name, hook: Some(hook), rules };
         let pool = || Statement::AddressWithin(End::Source, self.pool.first(), self.pool.prefix());
         let outward = Statement::LinkPrefixNot(Side::Out, self.names.link_prefix.clone());
         vec![
-            self.claim(),
+            claim(),
             self.outbound(),
             inbound(),
             // Before connection tracking: a blocked or lying sandbox does not even cost an entry there.
@@ -142,21 +138,10 @@ impl Policy {
             hooked(
                 "from_host",
                 Hook::Output,
-                vec![to_blocked(), vec![to(), Established, Accept], vec![to(), Counter, Drop]],
+                vec![vec![to(), Established, Accept], vec![to(), Counter, Drop]],
             ),
             hooked("leaving", Hook::SourceNat, vec![vec![pool(), outward, Masquerade]]),
         ]
-    }
-
-    /// Whether a packet is what it claims to be; the first look at everything that a sandbox sends.
-    fn claim(&self) -> Chain {
-        use Statement::{Counter, Drop, LinkIn, NotIpv4, SourceOfLinkNotIn};
-        let rules = vec![
-            vec![NotIpv4, Counter, Drop],
-            vec![LinkIn(Side::In, BLOCKED.to_owned()), Counter, Drop],
-            vec![SourceOfLinkNotIn(MEMBERS.to_owned()), Counter, Drop],
-        ];
-        Chain { name: "claim", hook: None, rules }
     }
 
     /// Where a sandbox's packets may go. No shortcut for accepted connections: a change counts at once.
@@ -174,28 +159,33 @@ impl Policy {
             vec![Invalid, Counter, Drop],
             to_resolver(Transport::Udp),
             to_resolver(Transport::Tcp),
-            vec![AddressIn(End::Destination, ALLOWED.to_owned()), Accept],
-            vec![AddressIn(End::Destination, DENIED.to_owned()), Counter, Drop],
-            vec![Accept],
+            vec![AddressIn(End::Destination, REACHABLE.to_owned()), Accept],
+            vec![Counter, Drop],
         ];
         Chain { name: "outbound", hook: None, rules }
     }
 }
 
-/// What may come to a sandbox: answers.
-fn inbound() -> Chain {
-    use Statement::{Accept, Counter, Drop, Established, LinkIn, NotIpv4};
+/// Whether a packet is what it claims to be; the first look at everything that a sandbox sends.
+fn claim() -> Chain {
+    use Statement::{Counter, Drop, LinkAndAddressNotIn, NotIpv4};
     let rules = vec![
         vec![NotIpv4, Counter, Drop],
-        vec![LinkIn(Side::Out, BLOCKED.to_owned()), Counter, Drop],
+        vec![LinkAndAddressNotIn(Side::In, End::Source, MEMBERS.to_owned()), Counter, Drop],
+    ];
+    Chain { name: "claim", hook: None, rules }
+}
+
+/// What may come to a sandbox: answers.
+fn inbound() -> Chain {
+    use Statement::{Accept, Counter, Drop, Established, LinkAndAddressNotIn, NotIpv4};
+    let rules = vec![
+        vec![NotIpv4, Counter, Drop],
+        vec![LinkAndAddressNotIn(Side::Out, End::Destination, MEMBERS.to_owned()), Counter, Drop],
         vec![Established, Accept],
         vec![Counter, Drop],
     ];
     Chain { name: "inbound", hook: None, rules }
-}
-
-fn ranges(subnets: &[Subnet]) -> Vec<Element> {
-    subnet::cover(subnets).into_iter().map(|(first, last)| Element::AddressRange(first, last)).collect()
 }
 
 /// Prints the rules as `nft` would.
@@ -230,7 +220,6 @@ mod tests {
     fn the_rules_read_as_reviewed() {
         const REVIEWED: &str = r#"chain claim
   meta nfproto != ipv4 counter drop
-  iifname @blocked counter drop
   iifname . ip saddr != @members counter drop
 chain outbound
   oifname "dt-*" counter drop
@@ -238,12 +227,11 @@ chain outbound
   ct state invalid counter drop
   ip daddr @resolvers udp dport 53 accept
   ip daddr @resolvers tcp dport 53 accept
-  ip daddr @allowed accept
-  ip daddr @denied counter drop
-  accept
+  ip daddr @reachable accept
+  counter drop
 chain inbound
   meta nfproto != ipv4 counter drop
-  oifname @blocked counter drop
+  oifname . ip daddr != @members counter drop
   ct state established,related accept
   counter drop
 chain arriving
@@ -254,7 +242,6 @@ chain through
   iifname "dt-*" jump outbound
   oifname "dt-*" jump inbound
 chain from_host
-  oifname @blocked counter drop
   oifname "dt-*" ct state established,related accept
   oifname "dt-*" counter drop
 chain leaving

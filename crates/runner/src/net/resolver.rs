@@ -27,10 +27,8 @@ mod tests {
     fn only_servers_that_a_sandbox_can_reach_are_found() {
         let text = "# nameserver 9.9.9.9\nsearch example.org\nnameserver 127.0.0.53\n  nameserver\t10.0.0.2  \n\
                     nameserver 2001:db8::1\nnameserver 10.0.0.2\nnameserver 1.1.1.1 # second\nnameserver\n;x\n";
-        assert_eq!(
-            name_servers(text),
-            ["10.0.0.2".parse(), "1.1.1.1".parse()].map(|address| address.expect("ok"))
-        );
-        assert_eq!(name_servers(""), []);
+        let found: Vec<String> = name_servers(text).iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["10.0.0.2", "1.1.1.1"]);
+        assert!(name_servers("").is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Subnets in CIDR notation, and the disjoint ranges that a set of them covers.
+//! Subnets in CIDR notation, and the ranges that are left between them.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -70,26 +70,47 @@ impl fmt::Display for Subnet {
     }
 }
 
-/// Returns what the networks cover together, as ranges in order that neither overlap nor touch.
-pub fn cover(networks: &[Subnet]) -> Vec<(Ipv4Addr, Ipv4Addr)> {
-    let mut sorted: Vec<(Ipv4Addr, Ipv4Addr)> =
-        networks.iter().map(|network| (network.first(), network.last())).collect();
-    sorted.sort_unstable();
-    let mut ranges: Vec<(Ipv4Addr, Ipv4Addr)> = Vec::with_capacity(sorted.len());
-    for (first, last) in sorted {
-        match ranges.last_mut() {
+/// A range of addresses, from the first to the last.
+pub type Range = (Ipv4Addr, Ipv4Addr);
+
+/// Returns every address that is not denied, or allowed all the same, as ranges in order that neither overlap nor
+/// touch.
+pub fn reachable(denied: &[Subnet], allowed: &[Subnet]) -> Vec<Range> {
+    let mut ranges = Vec::new();
+    let mut next = Some(0_u32);
+    for (first, last) in join(whole(denied)) {
+        if let Some(start) = next.filter(|start| *start < first.to_bits()) {
+            ranges.push((Ipv4Addr::from_bits(start), Ipv4Addr::from_bits(first.to_bits() - 1)));
+        }
+        next = last.to_bits().checked_add(1);
+    }
+    ranges.extend(next.map(|start| (Ipv4Addr::from_bits(start), Ipv4Addr::BROADCAST)));
+    ranges.extend(whole(allowed));
+    join(ranges)
+}
+
+fn whole(subnets: &[Subnet]) -> Vec<Range> {
+    subnets.iter().map(|subnet| (subnet.first(), subnet.last())).collect()
+}
+
+/// Sorts ranges and makes one of those that overlap or touch.
+fn join(mut ranges: Vec<Range>) -> Vec<Range> {
+    ranges.sort_unstable();
+    let mut joined: Vec<Range> = Vec::with_capacity(ranges.len());
+    for (first, last) in ranges {
+        match joined.last_mut() {
             Some((_, end)) if first.to_bits() <= end.to_bits().saturating_add(1) => *end = last.max(*end),
-            _ => ranges.push((first, last)),
+            _ => joined.push((first, last)),
         }
     }
-    ranges
+    joined
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Subnet, cover};
+    use super::{Subnet, reachable};
 
-    fn networks(texts: &[&str]) -> Vec<Subnet> {
+    fn subnets(texts: &[&str]) -> Vec<Subnet> {
         texts.iter().map(|text| text.parse().expect("a network")).collect()
     }
 
@@ -108,23 +129,26 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_and_touching_networks_become_one_range() {
-        let covered = |texts: &[&str]| -> Vec<String> {
-            cover(&networks(texts)).iter().map(|(first, last)| format!("{first}-{last}")).collect()
+    fn reachable_is_what_is_not_denied_and_what_is_allowed() {
+        let text = |denied: &[&str], allowed: &[&str]| -> Vec<String> {
+            let ranges = reachable(&subnets(denied), &subnets(allowed));
+            ranges.iter().map(|(first, last)| format!("{first}-{last}")).collect()
         };
-        assert_eq!(covered(&[]), [""; 0]);
+        assert_eq!(text(&[], &[]), ["0.0.0.0-255.255.255.255"]);
+        assert_eq!(text(&["0.0.0.0/0"], &[]), [""; 0]);
+        assert_eq!(text(&["0.0.0.0/0", "1.2.3.4/32"], &["1.2.3.4/31"]), ["1.2.3.4-1.2.3.5"]);
+        assert_eq!(text(&["0.0.0.0/0"], &["0.0.0.0/0"]), ["0.0.0.0-255.255.255.255"]);
         assert_eq!(
-            covered(&[
-                "240.0.0.0/4",
-                "10.1.0.0/16",
-                "224.0.0.0/4",
-                "10.0.0.0/8",
-                "10.0.0.0/16",
-                "11.0.0.0/32"
-            ]),
-            ["10.0.0.0-11.0.0.0", "224.0.0.0-255.255.255.255"]
+            text(
+                &["240.0.0.0/4", "0.0.0.0/8", "10.1.0.0/16", "224.0.0.0/4", "10.0.0.0/8", "11.0.0.0/32"],
+                &[]
+            ),
+            ["1.0.0.0-9.255.255.255", "11.0.0.1-223.255.255.255"]
         );
-        assert_eq!(covered(&["0.0.0.0/0", "1.2.3.4/32"]), ["0.0.0.0-255.255.255.255"]);
-        assert_eq!(covered(&["1.0.0.0/32", "1.0.0.2/32"]), ["1.0.0.0-1.0.0.0", "1.0.0.2-1.0.0.2"]);
+        assert_eq!(text(&["0.0.0.0/1"], &["126.0.0.0/8", "127.0.0.0/8"]), ["126.0.0.0-255.255.255.255"]);
+        assert_eq!(
+            text(&["128.0.0.0/1"], &["255.255.255.255/32"]),
+            ["0.0.0.0-127.255.255.255", "255.255.255.255-255.255.255.255"]
+        );
     }
 }

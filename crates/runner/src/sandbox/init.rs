@@ -89,6 +89,7 @@ pub fn run(plan: &Plan, filter: &linux::seccomp::Filter, inherited: Inherited) -
     mount::pivot(&root)?;
     drop(root);
     mask()?;
+    linux::exec::silence()?;
     let link = receive_go(&inherited.control)?;
     link.configure_inside()?;
     linux::exec::set_host_name(&plan.host_name)?;

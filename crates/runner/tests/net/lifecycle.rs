@@ -70,6 +70,7 @@ fn the_first_packet_of_a_sandbox_arrives_at_once() {
             link.configure_inside().expect("configured");
             std::net::UdpSocket::bind((link.address, 0)).expect("bound")
         });
+        world.host.run(|| network.settle(&link)).expect("settled");
         let start = Instant::now();
         inner.send_to(b"question", (FAR, PORT)).expect("sent");
         let (_, back) = far.recv_from(&mut [0; 16]).expect("it arrives");
@@ -80,7 +81,10 @@ fn the_first_packet_of_a_sandbox_arrives_at_once() {
     }
     times.sort();
     println!("first packet and its answer: median {:?}, longest {:?}", times[30], times[59]);
-    assert!(times[59] < Duration::from_millis(500), "a second is the wait for a lost question about an address");
+    assert!(
+        times[59] < Duration::from_millis(500),
+        "a second is the wait for a lost question about an address"
+    );
 }
 
 #[test]
@@ -162,13 +166,14 @@ fn a_restart_keeps_running_sandboxes_connected_and_removes_the_others() {
     let (kept, blocked) = (world.sandbox(&network, 1, false), world.sandbox(&network, 2, true));
     let orphan = world.sandbox(&network, 3, false);
     let listener = world.far.run(|| TcpListener::bind((FAR, PORT))).expect("bound");
-    let mut inner = kept.namespace.run(|| TcpStream::connect(SocketAddr::from((FAR, PORT)))).expect("connected");
+    let mut inner =
+        kept.namespace.run(|| TcpStream::connect(SocketAddr::from((FAR, PORT)))).expect("connected");
     let mut outer = listener.accept().expect("accepted").0;
     drop(network);
 
     let running = [kept.running(false), blocked.running(true)];
     let network = world.open(&settings, &running).expect("the network opens again");
-    assert_eq!(network.report().orphans_removed, [orphan.link.link_name.clone()]);
+    assert_eq!(network.report().orphans_removed, std::slice::from_ref(&orphan.link.link_name));
     assert!(!network.report().forwarding_enabled, "it was on already");
     assert_eq!(world.host.run(|| network.attached()).expect("listed").len(), 2);
     outer.set_read_timeout(Some(Duration::from_secs(5))).expect("set");
@@ -178,6 +183,35 @@ fn a_restart_keeps_running_sandboxes_connected_and_removes_the_others() {
     assert_eq!(arrives(&blocked.namespace, &world.far, FAR, PORT), None);
     assert!(!world.host.run(|| network.remove()).expect("refused"), "links remain");
     assert!(world.host.command("nft list ruleset").contains("daytona"));
+}
+
+#[test]
+fn rules_are_renewed_in_place_and_those_of_another_version_are_replaced() {
+    if !available("rules_are_renewed_in_place_and_those_of_another_version_are_replaced") {
+        return;
+    }
+    let world = World::new();
+    world.host.command("nft add table inet daytona");
+    world.host.command("nft add set inet daytona reachable { type ifname; }");
+    world
+        .host
+        .command("nft add chain inet daytona through { type filter hook output priority 7; policy drop; }");
+    let network = world.open(&Settings::default(), &[]).expect("the network opens");
+    let sandbox = world.sandbox(&network, 1, false);
+    assert!(arrives(&sandbox.namespace, &world.far, FAR, PORT).is_some());
+    assert_eq!(arrives(&sandbox.namespace, &world.far, Ipv4Addr::new(192, 168, 7, 7), PORT), None);
+    let table = || world.host.command("nft -a list table inet daytona");
+    let first_line = |text: String| text.lines().next().map(str::to_owned);
+    let before = table();
+    world.host.run(|| network.install(&[sandbox.running(false)])).expect("renewed");
+    let after = table();
+    assert_eq!(first_line(before.clone()), first_line(after.clone()), "it is the same table");
+    assert_eq!(
+        before.matches("handle").count(),
+        after.matches("handle").count(),
+        "and nothing is there twice"
+    );
+    assert_eq!(before.matches("dt-").count(), after.matches("dt-").count());
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn two_servers_on_one_host_do_not_meet() {
     // A restart of one takes nothing of the other for an orphan.
     drop(two);
     let two = world.open(&second, &[]).expect("opened again");
-    assert_eq!(two.report().orphans_removed, [other.link.link_name.clone()]);
+    assert_eq!(two.report().orphans_removed, std::slice::from_ref(&other.link.link_name));
     assert!(world.host.run(|| two.remove()).expect("removed"));
     assert!(arrives(&mine.namespace, &world.far, FAR, PORT).is_some());
 
@@ -87,7 +87,9 @@ fn docker_s_default_drop_is_lifted_for_our_links_only() {
 
     world.host.command("nft delete table ip filter");
     world.host.command("nft add table inet wall");
-    world.host.command("nft add chain inet wall stop { type filter hook forward priority filter; policy drop; }");
+    world
+        .host
+        .command("nft add chain inet wall stop { type filter hook forward priority filter; policy drop; }");
     let network = world.open(&Settings::default(), &[]).expect("the network opens");
     assert_eq!(network.report().warnings.len(), 1);
     assert!(network.report().warnings[0].starts_with("chain stop of table wall drops"));

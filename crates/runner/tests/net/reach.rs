@@ -112,9 +112,14 @@ fn a_sandbox_cannot_lie_about_its_address_or_speak_ipv6() {
     let foreign = [two.link.address, Ipv4Addr::new(192, 31, 196, 77), Ipv4Addr::new(10, 99, 0, 1)];
     for address in foreign {
         one.namespace.command(&format!("ip addr add {address}/32 dev eth0"));
-        assert_eq!(arrives_from(&udp(&one.namespace, address, 0), &world.far, FAR.into(), PORT), None, "{address}");
+        assert_eq!(
+            arrives_from(&udp(&one.namespace, address, 0), &world.far, FAR.into(), PORT),
+            None,
+            "{address}"
+        );
     }
-    let (near, far) = (Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2));
+    let (near, far) =
+        (Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2), Ipv6Addr::new(0xfd00, 2, 0, 0, 0, 0, 0, 2));
     world.host.command("sysctl -qw net.ipv6.conf.all.forwarding=1");
     for (namespace, link, address) in [
         (&one.namespace, "eth0", "fd00:1::2"),
@@ -151,9 +156,8 @@ fn block_all_stops_an_open_connection_and_its_end_lets_it_go_on() {
     };
     let listener = world.far.run(|| TcpListener::bind((FAR, PORT))).expect("bound");
     let address = SocketAddr::from((FAR, PORT));
-    let connect = || {
-        sandbox.namespace.run(|| TcpStream::connect_timeout(&address, Duration::from_millis(400)))
-    };
+    let connect =
+        || sandbox.namespace.run(|| TcpStream::connect_timeout(&address, Duration::from_millis(400)));
     let mut inner = connect().expect("connected");
     let mut outer = listener.accept().expect("accepted").0;
     let passes = |from: &mut TcpStream, to: &mut TcpStream, patience_ms| {

@@ -25,7 +25,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let (host, far) = (Namespace::new("host"), Namespace::new("far"));
-        host.command(&format!("ip link add uplink mtu 1400 type veth peer name uplink netns {} mtu 1400", far.name));
+        host.command(&format!(
+            "ip link add uplink mtu 1400 type veth peer name uplink netns {} mtu 1400",
+            far.name
+        ));
         for (end, address) in [(&host, UPLINK), (&far, FAR)] {
             end.command("ip link set lo up");
             end.command("ip link set uplink up");
@@ -34,7 +37,9 @@ impl World {
         host.command(&format!("ip route add default via {FAR}"));
         // A new namespace inherits the setting of the machine.
         host.command("sysctl -qw net.ipv4.ip_forward=0");
-        for address in ["169.254.169.254", "10.50.0.53", "192.168.7.7", "192.168.8.8", "172.16.3.3", "100.64.1.1"] {
+        for address in
+            ["169.254.169.254", "10.50.0.53", "192.168.7.7", "192.168.8.8", "172.16.3.3", "100.64.1.1"]
+        {
             far.command(&format!("ip addr add {address}/32 dev lo"));
         }
         Self { host, far }
@@ -51,6 +56,7 @@ impl World {
         let attached = self.host.run(|| network.attach(&id, index, namespace.pid(), block_all));
         let link = attached.expect("the sandbox is attached");
         namespace.run(|| link.configure_inside()).expect("the inside is configured");
+        self.host.run(|| network.settle(&link)).expect("the link is ready");
         Sandbox { namespace, id, index, link }
     }
 

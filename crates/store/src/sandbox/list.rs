@@ -6,7 +6,7 @@ use types::{OrganizationId, SandboxId, Timestamp};
 
 use crate::db::Store;
 use crate::error::StoreError;
-use crate::sandbox::read;
+use crate::sandbox::row::read;
 
 /// The rows that a list is about, before its filters.
 const SCOPE: &str = " FROM sandbox WHERE observed <> 'destroyed' AND organization_id = ";
@@ -166,12 +166,17 @@ impl Store {
         let mut query = QueryBuilder::new("SELECT *");
         push_filter(&mut query, organization, filter);
         push_page(&mut query, page);
-        let rows = query.build().fetch_all(&self.reader).await.map_err(StoreError::query("list sandboxes"))?;
+        let rows =
+            query.build().fetch_all(&self.reader).await.map_err(StoreError::query("list sandboxes"))?;
         rows.iter().map(read).collect()
     }
 
     /// Counts sandboxes of an organisation.
-    pub async fn sandbox_count(&self, organization: OrganizationId, filter: &Filter) -> Result<u64, StoreError> {
+    pub async fn sandbox_count(
+        &self,
+        organization: OrganizationId,
+        filter: &Filter,
+    ) -> Result<u64, StoreError> {
         let mut query = QueryBuilder::new("SELECT count(*)");
         push_filter(&mut query, organization, filter);
         let count: i64 = query
@@ -196,7 +201,8 @@ fn push_filter(query: &mut QueryBuilder<Sqlite>, organization: OrganizationId, f
         query.push_bind(key.clone()).push(" AND label.value = ").push_bind(value.clone()).push(")");
     }
     if let Some(states) = &filter.states {
-        let words = states.iter().map(|(desired, observed)| format!("{}/{}", desired.as_str(), observed.as_str()));
+        let words =
+            states.iter().map(|(desired, observed)| format!("{}/{}", desired.as_str(), observed.as_str()));
         push_any(query, "desired || '/' || observed", words);
     }
     if !filter.errored_deleted {

@@ -23,7 +23,8 @@ async fn filled() -> (Store, tempfile::TempDir) {
         let mut row = sample::sandbox(id, TENANT, start + Duration::from_secs(u64::from(number) / 2));
         row.name = format!("{}_box%{number}", if number % 2 == 0 { "Even" } else { "odd" });
         row.resources = Resources { cpu: number + 1, gpu: 0, memory_gib: 2, disk_gib: 10 - number };
-        row.labels = [("parity".to_owned(), (number % 2).to_string()), ("a\"b".to_owned(), "c'd".to_owned())].into();
+        row.labels =
+            [("parity".to_owned(), (number % 2).to_string()), ("a\"b".to_owned(), "c'd".to_owned())].into();
         row.public = number == 3;
         row.region = if number == 4 { "eu" } else { "us" }.to_owned();
         (row.desired, row.observed) = match number {
@@ -46,7 +47,13 @@ async fn filters_let_through_what_they_name() {
         (Filter { errored_deleted: true, ..Filter::default() }, &[0, 1, 2, 3, 4, 5]),
         (Filter { name_prefix: Some("eVEN_".to_owned()), ..Filter::default() }, &[0, 2, 4]),
         (Filter { name_prefix: Some("even%".to_owned()), ..Filter::default() }, &[]),
-        (Filter { id_prefix: Some("00000000-0000-0000-0000-000000000002".to_owned()), ..Filter::default() }, &[1]),
+        (
+            Filter {
+                id_prefix: Some("00000000-0000-0000-0000-000000000002".to_owned()),
+                ..Filter::default()
+            },
+            &[1],
+        ),
         (Filter { labels: vec![label("parity", "1"), label("a\"b", "c'd")], ..Filter::default() }, &[1, 3]),
         (Filter { labels: vec![label("parity", "1' OR 1=1 --")], ..Filter::default() }, &[]),
         (Filter { states: Some(vec![]), ..Filter::default() }, &[]),
@@ -76,7 +83,8 @@ async fn filters_let_through_what_they_name() {
         assert_eq!(found, expected, "{filter:?}");
         assert_eq!(store.sandbox_count(TENANT, &filter).await.unwrap(), expected.len() as u64, "{filter:?}");
     }
-    let elsewhere = store.sandbox_list(OrganizationId::from_u128(2), &Filter::default(), &page(SortField::Cpu)).await;
+    let elsewhere =
+        store.sandbox_list(OrganizationId::from_u128(2), &Filter::default(), &page(SortField::Cpu)).await;
     assert_eq!(elsewhere.unwrap(), Vec::new());
 }
 

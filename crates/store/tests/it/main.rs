@@ -1,5 +1,7 @@
 //! The store over a real database file, one per test.
 
+#![cfg(test)]
+
 mod database;
 mod tenant;
 mod sandbox;

@@ -120,7 +120,8 @@ async fn the_scan_finds_exactly_what_is_not_at_rest() {
         for observed in Observed::ALL {
             for network_applied in [None, Some(Network::default())] {
                 number += 1;
-                let row = Sandbox { desired, observed, network_applied, ..sandbox(number, &number.to_string()) };
+                let row =
+                    Sandbox { desired, observed, network_applied, ..sandbox(number, &number.to_string()) };
                 store.sandbox_insert(&row).await.unwrap();
                 if !row.at_rest() {
                     expected.push(row.id);

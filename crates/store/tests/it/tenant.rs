@@ -14,8 +14,13 @@ async fn a_key_is_found_by_its_hash_and_its_text_is_nowhere() {
     let clock = TestClock::default();
     let owner = sample::user("ada", clock.now());
     let organization = sample::organization(OrganizationId::from_u128(1), &owner);
-    let key = sample::api_key(ApiKeyId::from_u128(2), "dtn_secret_text", &organization, &[Permission::WriteSandboxes]);
-    let until = clock.now() + Duration::from_secs(60);
+    let key = sample::api_key(
+        ApiKeyId::from_u128(2),
+        "dtn_secret_text",
+        &organization,
+        &[Permission::WriteSandboxes],
+    );
+    let until = clock.now() + Duration::from_mins(1);
     let key = ApiKey { expires_at: Some(until), ..key };
     store.user_insert(&owner).await.unwrap();
     store.organization_insert(&organization).await.unwrap();

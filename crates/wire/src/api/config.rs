@@ -33,7 +33,7 @@ pub struct DaytonaConfiguration {
     pub environment: String,
 }
 
-/// An OpenID Connect provider.
+/// A login provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct OidcConfig {

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 /// A sandbox in full. The SDKs refuse it when a field that is not optional here is missing, and when a whole number is
 /// written with a fraction.
+#[expect(clippy::struct_excessive_bools, reason = "the contract has them")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Sandbox {
@@ -78,6 +79,7 @@ pub struct Sandbox {
 }
 
 /// A sandbox in a list.
+#[expect(clippy::struct_excessive_bools, reason = "the contract has them")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxListItem {

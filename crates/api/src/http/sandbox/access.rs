@@ -13,7 +13,7 @@ use crate::sandbox;
 use crate::state::ApiState;
 
 /// Notes that the sandbox is in use. A body, which newer clients send, says nothing we need.
-#[utoipa::path(post, path = "/sandbox/{sandboxId}/last-activity", tag = "sandbox",
+#[utoipa::path(post, operation_id = "updateLastActivity", path = "/sandbox/{sandboxId}/last-activity", tag = "sandbox",
     params(("sandboxId" = String, Path, description = "Id or name")),
     responses((status = 201), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn last_activity(
@@ -27,7 +27,7 @@ pub(crate) async fn last_activity(
 }
 
 /// Returns where the sandbox's toolbox is reached.
-#[utoipa::path(get, path = "/sandbox/{sandboxId}/toolbox-proxy-url", tag = "sandbox",
+#[utoipa::path(get, operation_id = "getToolboxProxyUrl", path = "/sandbox/{sandboxId}/toolbox-proxy-url", tag = "sandbox",
     params(("sandboxId" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::ToolboxProxyUrl), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn toolbox_proxy_url(

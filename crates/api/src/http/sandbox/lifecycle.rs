@@ -12,7 +12,7 @@ use crate::state::ApiState;
 use crate::{lifecycle as rules, sandbox, view};
 
 /// Starts a stopped sandbox and answers once it takes commands, or a little later with the state it is in.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/start", tag = "sandbox",
+#[utoipa::path(post, operation_id = "startSandbox", path = "/sandbox/{sandboxIdOrName}/start", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn start(
@@ -28,7 +28,7 @@ pub(crate) async fn start(
 }
 
 /// Stops a sandbox and keeps its files; with `force` without asking its processes.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/stop", tag = "sandbox", params(
+#[utoipa::path(post, operation_id = "stopSandbox", path = "/sandbox/{sandboxIdOrName}/stop", tag = "sandbox", params(
     ("sandboxIdOrName" = String, Path, description = "Id or name"),
     ("force" = Option<bool>, Query, description = "Kill the processes without asking them first")
 ), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]

@@ -14,7 +14,7 @@ use crate::state::ApiState;
 use crate::{limits, sandbox, view};
 
 /// Replaces all labels.
-#[utoipa::path(put, path = "/sandbox/{sandboxIdOrName}/labels", tag = "sandbox",
+#[utoipa::path(put, operation_id = "replaceLabels", path = "/sandbox/{sandboxIdOrName}/labels", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")), request_body = wire::SandboxLabels,
     responses((status = 200, body = wire::SandboxLabels), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn labels(
@@ -30,7 +30,7 @@ pub(crate) async fn labels(
 }
 
 /// Sets after how many idle minutes the sandbox stops; 0 never.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/autostop/{interval}", tag = "sandbox", params(
+#[utoipa::path(post, operation_id = "setAutostopInterval", path = "/sandbox/{sandboxIdOrName}/autostop/{interval}", tag = "sandbox", params(
     ("sandboxIdOrName" = String, Path, description = "Id or name"), ("interval" = i64, Path, description = "Minutes")
 ), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn auto_stop(
@@ -43,7 +43,7 @@ pub(crate) async fn auto_stop(
 }
 
 /// Sets after how many stopped minutes the sandbox is archived; 0 means the longest allowed.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/autoarchive/{interval}", tag = "sandbox", params(
+#[utoipa::path(post, operation_id = "setAutoArchiveInterval", path = "/sandbox/{sandboxIdOrName}/autoarchive/{interval}", tag = "sandbox", params(
     ("sandboxIdOrName" = String, Path, description = "Id or name"), ("interval" = i64, Path, description = "Minutes")
 ), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn auto_archive(
@@ -56,7 +56,7 @@ pub(crate) async fn auto_archive(
 }
 
 /// Sets after how many stopped minutes the sandbox is deleted; negative never, 0 as soon as it stops.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/autodelete/{interval}", tag = "sandbox", params(
+#[utoipa::path(post, operation_id = "setAutoDeleteInterval", path = "/sandbox/{sandboxIdOrName}/autodelete/{interval}", tag = "sandbox", params(
     ("sandboxIdOrName" = String, Path, description = "Id or name"), ("interval" = i64, Path, description = "Minutes")
 ), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn auto_delete(
@@ -80,7 +80,7 @@ async fn set_intervals(
 }
 
 /// Sets whether previews need no key; anything but `true` means that they do.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/public/{isPublic}", tag = "sandbox", params(
+#[utoipa::path(post, operation_id = "updatePublicStatus", path = "/sandbox/{sandboxIdOrName}/public/{isPublic}", tag = "sandbox", params(
     ("sandboxIdOrName" = String, Path, description = "Id or name"), ("isPublic" = bool, Path)
 ), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn public(
@@ -95,7 +95,7 @@ pub(crate) async fn public(
 }
 
 /// Changes what the sandbox may reach, at once when it runs.
-#[utoipa::path(post, path = "/sandbox/{sandboxIdOrName}/network-settings", tag = "sandbox",
+#[utoipa::path(post, operation_id = "updateNetworkSettings", path = "/sandbox/{sandboxIdOrName}/network-settings", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     request_body = wire::UpdateSandboxNetworkSettings,
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]

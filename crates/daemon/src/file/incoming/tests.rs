@@ -78,7 +78,8 @@ fn a_full_disk_is_told_and_leaves_nothing() {
     };
     // The mount is only visible in the holder's namespace; its root is reached through /proc.
     let root = PathBuf::from(format!("/proc/{}/root{}", holder.id(), directory.path().display()));
-    let is_small = || rustix::fs::statvfs(&root).is_ok_and(|status| status.f_blocks * status.f_frsize == 1 << 20);
+    let is_small =
+        || rustix::fs::statvfs(&root).is_ok_and(|status| status.f_blocks * status.f_frsize == 1 << 20);
     let ready = (0..500).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(10));
         is_small()

@@ -1,0 +1,194 @@
+//! Program texts in three languages, and the charts that Python draws.
+
+use serde_json::{Value, json};
+
+use crate::harness::TestDaemon;
+
+async fn run(daemon: &TestDaemon, body: Value) -> Value {
+    let answer = daemon.post("/process/code-run", body).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    answer.json()
+}
+
+/// Returns whether a command succeeds; says what is skipped when it does not.
+async fn has(daemon: &TestDaemon, probe: &str, what: &str) -> bool {
+    let (code, _) = daemon.execute(json!({"command": probe})).await;
+    if code != 0 {
+        println!(
+            "skipped: {what} is not installed on this machine; the end-to-end suite covers it in a sandbox"
+        );
+    }
+    code == 0
+}
+
+#[tokio::test]
+async fn python_runs_with_arguments_environment_and_exit_code() {
+    let daemon = TestDaemon::start();
+    if !has(&daemon, "python3 --version", "python3").await {
+        return;
+    }
+    for (body, code, expected) in [
+        (json!({"code": "print(7*8)", "language": "python"}), 0, "56\n"),
+        (json!({"code": "print(7*8)", "language": ""}), 0, "56\n"),
+        (
+            json!({"code": "import sys\nprint(sys.argv)", "language": "python", "argv": ["a b", "é"]}),
+            0,
+            "['-', 'a b', 'é']\n",
+        ),
+        (
+            json!({"code": "import os\nprint(os.environ['K'])", "language": "python", "envs": {"K": "v"}}),
+            0,
+            "v\n",
+        ),
+        (json!({"code": "import sys\nsys.exit(3)", "language": "python"}), 3, ""),
+        (json!({"code": "print('é' * 2); print(__name__)", "language": "python"}), 0, "éé\n__main__\n"),
+        (json!({"code": "", "language": "python"}), 0, ""),
+    ] {
+        let result = run(&daemon, body.clone()).await;
+        assert_eq!(
+            (result["exitCode"].as_i64(), result["result"].as_str()),
+            (Some(code), Some(expected)),
+            "{body}"
+        );
+        assert!(result.get("artifacts").is_none(), "{result}");
+    }
+    let failed = run(&daemon, json!({"code": "x = (", "language": "python"})).await;
+    assert!(
+        failed["exitCode"] == 1 && failed["result"].as_str().expect("text").contains("SyntaxError"),
+        "{failed}"
+    );
+    let long = format!("x = '{}'\nprint(len(x))", "y".repeat(2_000_000));
+    assert_eq!(run(&daemon, json!({"code": long, "language": "python"})).await["result"], "2000000\n");
+}
+
+#[tokio::test]
+async fn javascript_runs() {
+    let daemon = TestDaemon::start();
+    if !has(&daemon, "node --version", "node").await {
+        return;
+    }
+    let code = "console.log(process.argv.slice(2).join('|')); console.error(process.env.K); process.exit(4)";
+    let result = run(
+        &daemon,
+        json!({"code": code, "language": "javascript", "argv": ["a", "b c"], "envs": {"K": "v"}}),
+    )
+    .await;
+    assert_eq!((result["exitCode"].as_i64(), result["result"].as_str()), (Some(4), Some("a|b c\nv\n")));
+    let failed = run(&daemon, json!({"code": "let x = ;", "language": "javascript"})).await;
+    assert!(
+        failed["exitCode"] == 1 && failed["result"].as_str().expect("text").contains("SyntaxError"),
+        "{failed}"
+    );
+}
+
+#[tokio::test]
+async fn typescript_runs() {
+    let daemon = TestDaemon::start();
+    if !has(&daemon, "ts-node --version", "ts-node").await {
+        return;
+    }
+    let code = "const n: number = 6; type T = { a: string }; const t: T = { a: 'b' }; \
+                console.log(n * 7, t.a, process.argv.slice(2))";
+    let result = run(&daemon, json!({"code": code, "language": "typescript", "argv": ["x"]})).await;
+    assert_eq!((result["exitCode"].as_i64(), result["result"].as_str()), (Some(0), Some("42 b [ 'x' ]\n")));
+    let left = std::fs::read_dir("/tmp").expect("list").flatten();
+    let left = left.filter(|entry| entry.file_name().to_string_lossy().starts_with("daytona-code-")).count();
+    assert_eq!(left, 0, "the source file stays behind");
+}
+
+#[tokio::test]
+async fn typescript_is_handed_to_ts_node_as_a_file() {
+    let daemon = TestDaemon::start();
+    let bin = daemon.work().join("bin");
+    std::fs::create_dir(&bin).expect("directory");
+    let fake = "#!/bin/sh\nprintf '%s\\n' \"$@\"; for last; do :; done; cat \"$4\"; exit 9\n";
+    std::fs::write(bin.join("ts-node"), fake).expect("write");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(bin.join("ts-node"), mode).expect("mode");
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let body =
+        json!({"code": "let a: number = 1", "language": "typescript", "argv": ["x"], "envs": {"PATH": path}});
+    let result = run(&daemon, body).await;
+    let lines: Vec<_> = result["result"].as_str().expect("text").lines().collect();
+    assert_eq!(
+        (lines[0], lines[1], lines[2], lines[4], lines[5]),
+        ("-T", "-O", r#"{"module":"CommonJS"}"#, "x", "let a: number = 1")
+    );
+    assert_eq!(result["exitCode"], 9);
+    assert!(
+        lines[3].starts_with("/tmp/daytona-code-") && !std::path::Path::new(lines[3]).exists(),
+        "{} is left",
+        lines[3]
+    );
+}
+
+#[tokio::test]
+async fn unknown_languages_and_missing_interpreters_are_told() {
+    let daemon = TestDaemon::start();
+    let answer = daemon.post("/process/code-run", json!({"code": "1", "language": "ruby"})).await;
+    assert!(answer.error(400, "BAD_REQUEST").contains("ruby"));
+    daemon.post("/process/code-run", json!({"language": "python"})).await.error(400, "INVALID_REQUEST_BODY");
+    let body = json!({"code": "1", "language": "javascript", "envs": {"PATH": "/no/such"}});
+    let result = run(&daemon, body).await;
+    assert!(
+        result["exitCode"] == 127 && result["result"].as_str().expect("text").contains("node"),
+        "{result}"
+    );
+}
+
+#[tokio::test]
+async fn a_program_that_only_mentions_matplotlib_runs_without_it() {
+    let daemon = TestDaemon::start();
+    if !has(&daemon, "python3 --version", "python3").await {
+        return;
+    }
+    let code = "# matplotlib\nimport sys\nprint(sys.argv, __name__)\nraise ValueError('x')";
+    let result = run(&daemon, json!({"code": code, "language": "python", "argv": ["1"]})).await;
+    let text = result["result"].as_str().expect("text");
+    assert!(
+        text.starts_with("['-', '1'] __main__\n") && text.contains("line 4") && text.contains("ValueError"),
+        "{text}"
+    );
+    assert_eq!(result["exitCode"], 1);
+}
+
+const FIGURES: &str = r#"
+import matplotlib.pyplot as plt
+plt.plot([1, 2, 3], [4, 5, float("nan")], label="one"); plt.title("Line"); plt.xlabel("X"); plt.ylabel("Y"); plt.show()
+plt.scatter([1, 2], [3, 4], label="dots"); plt.show()
+plt.bar(["a", "b"], [1.5, 2], label="group"); plt.show()
+plt.pie([1, 3], labels=["p", "q"]); plt.show()
+plt.boxplot([[1, 2, 3, 4, 100]]); plt.show()
+figure, (left, right) = plt.subplots(1, 2); left.plot([1], [1]); right.bar(["z"], [1]); figure.suptitle("Two"); plt.show()
+print("done")
+"#;
+
+#[tokio::test]
+async fn figures_become_charts() {
+    let daemon = TestDaemon::start();
+    if !has(&daemon, "python3 -c 'import matplotlib'", "matplotlib").await {
+        return;
+    }
+    let result = run(&daemon, json!({"code": FIGURES, "language": "python"})).await;
+    assert_eq!(result["result"], "done\n", "{result}");
+    let charts = result["artifacts"]["charts"].as_array().expect("charts");
+    let kinds: Vec<_> = charts.iter().map(|chart| chart["type"].as_str().expect("type")).collect();
+    assert_eq!(kinds, ["line", "scatter", "bar", "pie", "box_and_whisker", "composite_chart"]);
+    assert!(charts.iter().all(|chart| chart["png"].as_str().is_some_and(|png| png.starts_with("iVBOR"))));
+    assert_eq!(
+        (&charts[0]["title"], &charts[0]["x_label"], &charts[0]["y_label"]),
+        (&json!("Line"), &json!("X"), &json!("Y"))
+    );
+    assert_eq!(charts[0]["elements"], json!([{"label": "one", "points": [[1.0, 4.0], [2.0, 5.0]]}]));
+    assert_eq!(charts[1]["elements"], json!([{"label": "dots", "points": [[1.0, 3.0], [2.0, 4.0]]}]));
+    assert_eq!(charts[2]["elements"][0], json!({"label": "a", "group": "group", "value": "1.5"}));
+    assert_eq!(
+        (&charts[3]["elements"][1]["label"], &charts[3]["elements"][1]["angle"]),
+        (&json!("q"), &json!(270.0))
+    );
+    assert_eq!(
+        (&charts[4]["elements"][0]["median"], &charts[4]["elements"][0]["outliers"]),
+        (&json!(3.0), &json!([100.0]))
+    );
+    assert_eq!((&charts[5]["title"], &charts[5]["elements"][1]["type"]), (&json!("Two"), &json!("bar")));
+}

@@ -1,0 +1,52 @@
+//! A row to a sandbox.
+
+use sqlx::sqlite::SqliteRow;
+use types::resource::Resources;
+use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+
+use crate::column;
+use crate::error::StoreError;
+
+/// Reads a row that was selected with all its columns.
+pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
+    let network_applied: Option<&str> = column::plain(row, "network_applied")?;
+    Ok(Sandbox {
+        id: column::id(row, "id")?,
+        organization_id: column::id(row, "organization_id")?,
+        name: column::plain(row, "name")?,
+        snapshot: column::plain(row, "snapshot")?,
+        image: column::plain(row, "image")?,
+        region: column::plain(row, "region")?,
+        user: column::plain(row, "os_user")?,
+        env: column::map(row, "env")?,
+        labels: column::map(row, "labels")?,
+        public: column::plain(row, "public")?,
+        network: column::word(row, "network", column::network)?,
+        network_applied: network_applied.map(network_column).transpose()?,
+        resources: Resources {
+            cpu: column::integer(row, "cpu")?,
+            gpu: column::integer(row, "gpu")?,
+            memory_gib: column::integer(row, "memory_gib")?,
+            disk_gib: column::integer(row, "disk_gib")?,
+        },
+        intervals: Intervals {
+            auto_stop: column::integer(row, "auto_stop")?,
+            auto_archive: column::integer(row, "auto_archive")?,
+            auto_delete: column::integer(row, "auto_delete")?,
+        },
+        desired: column::word(row, "desired", Desired::parse)?,
+        stop_forced: column::plain(row, "stop_forced")?,
+        observed: column::word(row, "observed", Observed::parse)?,
+        error_reason: column::plain(row, "error_reason")?,
+        auth_token: column::plain(row, "auth_token")?,
+        daemon_version: column::plain(row, "daemon_version")?,
+        created_at: column::moment(row, "created_at")?,
+        updated_at: column::moment(row, "updated_at")?,
+        last_activity_at: column::moment(row, "last_activity_at")?,
+        generation: column::plain(row, "generation")?,
+    })
+}
+
+fn network_column(text: &str) -> Result<Network, StoreError> {
+    column::network(text).ok_or_else(|| column::corrupt("network_applied", text))
+}
