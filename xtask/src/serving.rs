@@ -77,11 +77,8 @@ impl Serving {
         let deadline = Instant::now() + START_TIMEOUT;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                bail!(
-                    "the server ended at once with {status}:{}{}",
-                    process::tail(&self.log, 20),
-                    hint(port)
-                );
+                let said = process::tail(&self.log, 20);
+                bail!("the server ended at once with {status}:{said}{}", hint(&said, port));
             }
             if let Some(url) = announced(announcement)
                 && Client::new("")
@@ -147,9 +144,9 @@ fn read_announcement(file: &Path) -> Option<Value> {
     serde_json::from_str(&fs::read_to_string(file).ok()?).ok()
 }
 
-fn hint(port: u16) -> String {
-    if port == 0 {
+fn hint(said: &str, port: u16) -> String {
+    if !said.contains("Address already in use") {
         return String::new();
     }
-    format!("\n  if port {port} is taken, choose another one with `--port N` (0 takes a free one)")
+    format!("\n  port {port} is taken; choose another one with `--port N` (0 takes a free one)")
 }

@@ -1,5 +1,6 @@
 //! Runs one program to its end: collects its output, keeps its deadline, and kills its whole tree when given up.
 
+use std::error::Error as _;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -56,13 +57,10 @@ impl Executor {
         let (pid, exit) = match self.start(&launch, &mark, &writer) {
             Ok(started) => started,
             // Part of the contract: a command that cannot start is an answer, not an error.
-            Err(DaemonError::Spawn(SpawnError::Prepare(error))) => {
-                return Err(DaemonError::Spawn(SpawnError::Prepare(error)));
-            }
-            Err(DaemonError::Spawn(error)) => {
-                output.push(
-                    DaemonError::Spawn(error).message().trim_start_matches("start a process: ").as_bytes(),
-                );
+            Err(DaemonError::Spawn(
+                refused @ (SpawnError::Directory { .. } | SpawnError::Execute { .. }),
+            )) => {
+                output.push(explain(&refused).as_bytes());
                 return Ok(Outcome { exit_code: -1, output });
             }
             Err(error) => return Err(error),
@@ -110,7 +108,8 @@ impl Executor {
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = vec![input, output.as_fd(), output.as_fd()];
         descriptors.extend(launch.extra.iter().map(OwnedFd::as_fd));
-        let variables = launch.variables.iter().map(|(name, value)| format!("{name}={value}"));
+        let variables = launch.variables.iter().filter(|(name, _)| *name != MARK_VARIABLE);
+        let variables = variables.map(|(name, value)| format!("{name}={value}"));
         let marked = (!mark.is_empty()).then(|| format!("{MARK_VARIABLE}={mark}"));
         let program = Program {
             path: text(&launch.path)?,
@@ -220,6 +219,11 @@ fn read_now(reader: &pipe::Receiver, output: &mut Output, limit: u64) -> io::Res
     };
     output.push(buffer.get(..bytes).unwrap_or_default());
     Ok(bytes)
+}
+
+fn explain(refused: &SpawnError) -> String {
+    let cause = refused.source().map(ToString::to_string).unwrap_or_default();
+    format!("{refused}: {cause}")
 }
 
 fn timed_out(launch: &Launch, timeout_s: u64, output: &Output) -> DaemonError {

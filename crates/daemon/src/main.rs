@@ -1,4 +1,5 @@
 //! `daytona-daemon '<settings>'` serves a sandbox; `daytona-daemon openapi` prints the interface's description.
+#![forbid(unsafe_code)]
 
 use std::io::Write as _;
 use std::process::ExitCode;

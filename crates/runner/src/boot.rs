@@ -112,10 +112,11 @@ impl Ground<'_> {
             sent.and(link)
         });
         undo.push(|| drop(self.network.detach(id, record.index)));
-        let link = link?;
-        send(&ours, &Step::Go { link: link.clone() }, None).map_err(failed("start the daemon"))?;
-
+        let link = link.map_err(|error| self.last_words(id, &ours).unwrap_or(error))?;
+        // A child that gave up does not listen any more; what it said before is the reason.
+        let sent = send(&ours, &Step::Go { link: link.clone() }, None).map_err(failed("start the daemon"));
         let daemon_version = self.answer(id, &ours)?;
+        sent?;
         // Without this the first packet of a sandbox on a busy host is lost, and waits a second to be sent again.
         self.network.settle(&link).map_err(|source| RunnerError::Network { id: id.clone(), source })?;
         let start_time = linux::process::start_time(pid)
@@ -167,6 +168,12 @@ impl Ground<'_> {
             .map_err(|source| RunnerError::Encode { what: "daemon settings", source })?;
         linux::exec::seal("settings", &text)
             .map_err(|source| RunnerError::Kernel { action: "pass the settings", id: spec.id.clone(), source })
+    }
+
+    /// Returns why the child gave up, if it did: what failed on our side is then only the consequence.
+    fn last_words(&self, id: &str, control: &OwnedFd) -> Option<RunnerError> {
+        let spoke = crate::spawner::wait(control, 20).unwrap_or_default();
+        spoke.then(|| self.answer(id, control).err()).flatten()
     }
 
     /// Waits for the daemon's word, or for the reason why there will be none.

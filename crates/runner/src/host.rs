@@ -349,6 +349,10 @@ impl Host {
         self.network
             .detach(id, index)
             .map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
+        self.lift_limits(id)
+    }
+
+    fn lift_limits(&self, id: &str) -> Result<(), RunnerError> {
         let group = self.hierarchy.group(&self.settings.instance, id);
         // A group is busy for a moment after its last process.
         let mut attempts = 0;
@@ -378,7 +382,8 @@ impl Host {
                     boot::end(&pidfd);
                 }
             }
-            self.clear(&name, u32::MAX)?;
+            // Links and rules of what does not run are gone since the network was opened.
+            self.lift_limits(&name)?;
         }
         Ok(())
     }

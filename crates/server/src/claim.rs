@@ -82,7 +82,7 @@ fn lock(path: &PathBuf) -> Result<Option<File>, ServerError> {
 }
 
 /// Derives a name from the data directory, so that a restarted server finds what it left on the host.
-fn instance(data_directory: &Path) -> String {
+pub fn instance(data_directory: &Path) -> String {
     let digest = Sha256::digest(data_directory.as_os_str().as_encoded_bytes());
     digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect()
 }

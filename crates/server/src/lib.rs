@@ -12,5 +12,6 @@ mod local;
 mod directory;
 pub mod serve;
 
+pub use claim::instance;
 pub use error::ServerError;
 pub use serve::Server;

@@ -2,8 +2,8 @@
 
 pub mod info;
 pub mod environment;
-pub mod process;
 pub mod chart;
+pub mod process;
 pub mod file;
 pub mod system;
 

@@ -218,3 +218,8 @@ pub(crate) fn encode(path: impl AsRef<Path>) -> String {
     )
     .to_string()
 }
+
+/// Returns a number of seconds to sleep that no other process on this machine sleeps, up to its decimal point.
+pub(crate) fn marker(number: u32) -> String {
+    format!("{number}{}.", std::process::id())
+}
