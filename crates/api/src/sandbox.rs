@@ -7,6 +7,7 @@ use types::{SandboxId, random};
 
 use crate::callers::Caller;
 use crate::error::ApiError;
+use crate::lifecycle;
 use crate::limits;
 use crate::settings::Region;
 use crate::state::ApiState;
@@ -36,6 +37,10 @@ pub(crate) async fn create(
     let sandbox = settle(state, sandbox).await?;
     if sandbox.observed == Observed::Error {
         let reason = sandbox.error_reason.unwrap_or_default();
+        // The caller learns the reason and no id: nobody would ever delete what this request made.
+        let id = sandbox.id.to_string();
+        let leaving = change(state, caller, &id, |row| Ok(lifecycle::delete(row))).await?;
+        state.engine.wake_with(leaving);
         return Err(ApiError::FailedToStart { reason });
     }
     Ok(sandbox)

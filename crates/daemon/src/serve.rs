@@ -1,5 +1,6 @@
 //! The daemon's life: become init, resolve the user, answer requests, and end with everything that runs.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
@@ -9,7 +10,6 @@ use std::time::Duration;
 
 use linux::credential::{Credentials, assume_files};
 use rustix::fs::OFlags;
-use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use types::SystemClock;
 
@@ -24,7 +24,9 @@ use crate::tree;
 /// File operations wait on disks, not processors; more threads would only cost memory.
 const FILE_THREADS: usize = 16;
 const THREAD_STACK_BYTES: usize = 512 * 1024;
-const THREAD_IDLE: Duration = Duration::from_secs(5);
+/// How long an idle file thread is kept: in a sandbox that is full of processes no new one could be started, and file
+/// operations must still work then.
+const THREAD_IDLE: Duration = Duration::from_hours(24);
 /// How often stopping processes are looked at.
 const POLL: Duration = Duration::from_millis(5);
 /// Where the sandbox's own program writes.
@@ -106,6 +108,8 @@ async fn live(
         let child_ended = signal(SignalKind::child()).map_err(failed("watch for ended processes"))?;
         let terminate = signal(SignalKind::terminate()).map_err(failed("watch for the end"))?;
         start_entrypoint(daemon, settings).await?;
+        // The first file thread, while there certainly is room for it.
+        tokio::task::spawn_blocking(|| ()).await.map_err(|source| DaemonError::from(source))?;
         // Cheap to ask, and proves that the socket is one.
         listener.local_addr().map_err(failed("listen"))?;
         Ok((listener, child_ended, terminate))
@@ -169,13 +173,11 @@ fn open_entrypoint_log() -> std::io::Result<File> {
 
 /// Asks every process to end, waits, and kills the rest.
 async fn end_all(daemon: &Daemon, grace: Duration) {
-    tree::signal_everybody(Signal::TERM);
-    // A stopped process hears nothing until it goes on.
-    tree::signal_everybody(Signal::CONT);
     let deadline = tokio::time::Instant::now() + grace;
-    while tree::everybody() > 0 && tokio::time::Instant::now() < deadline {
+    let mut asked = BTreeSet::new();
+    while tree::ask_everybody(&mut asked) > 0 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(POLL).await;
         daemon.executor.reaper.collect();
     }
-    tree::signal_everybody(Signal::KILL);
+    tree::kill_everybody();
 }

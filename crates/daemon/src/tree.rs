@@ -1,6 +1,6 @@
 //! Finds and kills everything that a command has started, whatever it did to hide (proc(5)).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use linux::credential::Credentials;
 use rustix::process::{Pid, Signal};
@@ -45,23 +45,36 @@ pub fn kill(tree: Tree<'_>) {
     }
 }
 
-/// Sends a signal to every other process of this sandbox.
-pub fn signal_everybody(with: Signal) {
+/// Kills every other process of this sandbox.
+pub fn kill_everybody() {
     // In one stroke where that is safe; elsewhere, as in tests, only what descends from this process.
-    if linux::child::signal_all(with).is_err() {
+    if linux::child::signal_all(Signal::KILL).is_err() {
         for pid in descendants() {
-            signal(pid, with);
+            signal(pid, Signal::KILL);
         }
     }
 }
 
-/// Returns how many other processes of this sandbox are left.
-pub fn everybody() -> usize {
-    if std::process::id() == 1 {
-        processes().iter().filter(|process| process.pid != 1).count()
-    } else {
-        descendants().len()
+/// Asks every other process of this sandbox that is not in `asked` to end, and adds it; returns how many are left.
+///
+/// Meant to be repeated: a process may be started by another that has been asked already.
+pub fn ask_everybody(asked: &mut BTreeSet<i32>) -> usize {
+    let everybody = everybody();
+    for pid in &everybody {
+        if asked.insert(*pid) {
+            signal(*pid, Signal::TERM);
+            // A stopped process hears nothing until it goes on.
+            signal(*pid, Signal::CONT);
+        }
     }
+    everybody.len()
+}
+
+fn everybody() -> HashSet<i32> {
+    if std::process::id() != 1 {
+        return descendants();
+    }
+    processes().iter().map(|process| process.pid).filter(|pid| *pid != 1).collect()
 }
 
 fn descendants() -> HashSet<i32> {

@@ -76,6 +76,12 @@ pub enum Exit {
     Signal(i32),
 }
 
+/// Where a process says how readily it may be ended when memory runs out (proc_pid_oom_score_adj(5)). The kernel
+/// changes the child alone, although it shares its memory, because its parent waits for it as vfork(2) does.
+const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
+/// Before everything that asked for nothing, after what asked to go first.
+const OOM_VALUE: &[u8] = b"500";
+
 /// The steps of the child, for its report.
 const STEPS: [&str; 8] = ["", "setsid", "dup3", "setgroups", "setresgid", "setresuid", "chdir", "execve"];
 const STEP_SESSION: i32 = 1;
@@ -256,6 +262,13 @@ unsafe fn prepare(plan: &Plan) -> i32 {
         // Whatever else is open closes at exec, even what a library opened without saying so. Best effort: kernels
         // before 5.11 have no CLOEXEC flag here, and all of this project's descriptors carry it anyway.
         libc::syscall(libc::SYS_close_range, index, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        // When memory runs out the kernel ends a command, not the one who started it. Best effort: without /proc the
+        // kernel chooses by size alone.
+        let score = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, OOM_SCORE.as_ptr(), libc::O_WRONLY);
+        if score >= 0 {
+            libc::syscall(libc::SYS_write, score, OOM_VALUE.as_ptr(), OOM_VALUE.len());
+            libc::syscall(libc::SYS_close, score);
+        }
         if let Some(credentials) = &plan.credentials {
             // Raw calls: the C library's would signal the parent's threads to follow.
             if libc::syscall(libc::SYS_setgroups, credentials.group_count, credentials.groups) < 0 {

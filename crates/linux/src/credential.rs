@@ -124,6 +124,7 @@ mod tests {
         std::fs::write(&secret, "x").expect("write");
         set_mode(&secret, 0o600);
         set_mode(&directory, 0o755);
+        let directory_there = directory.clone();
         std::thread::spawn(move || {
             let guard = borrow_files(&nobody()).expect("borrow");
             let refused = std::fs::read(&secret).expect_err("nobody must not read root's file");
@@ -132,10 +133,11 @@ mod tests {
             assert_eq!(std::fs::read(&secret).expect("root reads again"), b"x");
             assume_files(&nobody()).expect("assume");
             assert!(std::fs::read(&secret).is_err(), "the thread is the user for good");
-            std::fs::remove_dir_all(&directory).expect_err("nor may it delete");
+            std::fs::remove_dir_all(&directory_there).expect_err("nor may it delete");
         })
         .join()
         .expect("thread");
+        std::fs::remove_dir_all(&directory).expect("clean up");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod locate;
 mod dial;
 mod relay;
 pub mod serve;
+mod drain;
 pub mod listen;
 
 pub use directory::{Directory, Grant, Refusal};

@@ -12,6 +12,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::drain::drain;
+
 /// How long a client may take to send a request's head. It counts from the end of the request before, so it is also
 /// how long an unused connection is kept, and clients that do not retry need that to be long.
 const HEAD_PATIENCE: Duration = Duration::from_mins(10);
@@ -22,6 +24,7 @@ const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 
 /// Accepts connections until shutdown begins; then lets the running requests end.
 pub async fn listen(listener: TcpListener, router: Router, tasks: Tasks) {
+    let router = router.layer(axum::middleware::from_fn(drain));
     let shutdown = tasks.shutdown().clone();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {

@@ -134,6 +134,17 @@ impl Host {
         Ok(opened)
     }
 
+    /// Takes what this host keeps for all sandboxes off the machine, when none runs; tells whether it did. Nothing
+    /// works afterwards.
+    pub fn close(&self) -> Result<bool, RunnerError> {
+        if !self.network.remove().map_err(|source| RunnerError::NetworkHost { source })? {
+            return Ok(false);
+        }
+        let group = self.hierarchy.group("", &self.settings.instance);
+        group.remove().map_err(|source| RunnerError::Host { action: "remove the control groups", source })?;
+        Ok(true)
+    }
+
     /// Lists the ids of all sandboxes of this host.
     pub fn ids(&self) -> Vec<String> {
         locked(&self.table).entries.keys().cloned().collect()

@@ -113,6 +113,16 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
+/// Tells whether an instance could use a pool: no link of the host but its own has addresses of it.
+pub fn is_free(pool: Subnet, instance: &str) -> Result<bool, NetError> {
+    let mut route = Socket::open(Family::Route).map_err(|source| NetError::Open { source })?;
+    match ground::require_free_pool(&mut route, pool, &Names::of(instance).link_prefix) {
+        Ok(()) => Ok(true),
+        Err(NetError::PoolTaken { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// The network of one server's sandboxes.
 #[derive(Debug)]
 pub struct Network {
@@ -137,7 +147,7 @@ impl Network {
         };
         let open = |family| Socket::open(family).map_err(|source| NetError::Open { source });
         let (mut route, filter) = (open(Family::Route)?, open(Family::Netfilter)?);
-        ground::require_free_pool(&mut route, &policy)?;
+        ground::require_free_pool(&mut route, policy.pool, &policy.names.link_prefix)?;
         let mtu_bytes = match settings.mtu_bytes {
             Some(mtu_bytes) => mtu_bytes,
             None => link::default_route_mtu(&mut route)
@@ -238,7 +248,7 @@ impl Network {
 
     /// Removes the rules from the host, for good; false, and nothing is done, while links remain: without rules
     /// they would be open. Not for an ordinary stop of the server, which sandboxes survive.
-    pub fn remove(self) -> Result<bool, NetError> {
+    pub fn remove(&self) -> Result<bool, NetError> {
         if !self.links()?.is_empty() {
             return Ok(false);
         }

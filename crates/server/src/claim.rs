@@ -44,20 +44,28 @@ impl Claim {
         fs::create_dir_all(locks)
             .and_then(|()| fs::set_permissions(locks, private))
             .map_err(|source| ServerError::File { action: "make directory", path: locks.to_owned(), source })?;
-        let slots = if said { 1 } else { SLOTS };
-        for slot in 0..slots {
+        let instance = instance(data_directory);
+        let chosen = data_directory.join("network");
+        let earlier = fs::read_to_string(&chosen).ok().and_then(|text| text.trim().parse::<u8>().ok());
+        let slots = match earlier {
+            _ if said => 0..1,
+            // Sandboxes of an earlier run have its addresses and ids.
+            Some(slot) if slot < SLOTS => slot..slot + 1,
+            _ => 0..SLOTS,
+        };
+        for slot in slots {
             let network = shifted(sandbox.network.address, sandbox.network.prefix_length, slot);
             let name = network.to_string().replace('/', "_");
-            if let Some(held) = lock(&locks.join(format!("network-{name}.lock")))? {
-                return Ok(Self {
-                    instance: instance(data_directory),
-                    network,
-                    id_base: sandbox
-                        .id_range_start
-                        .saturating_add(u32::from(slot).saturating_mul(sandbox.id_range_count * IDS_PER_SANDBOX)),
-                    _locks: [directory, held],
-                });
+            let Some(held) = lock(&locks.join(format!("network-{name}.lock")))? else { continue };
+            let free = runner::net::is_free(network, &instance);
+            if !free.map_err(|source| ServerError::Network { source })? {
+                continue;
             }
+            fs::write(&chosen, slot.to_string())
+                .map_err(|source| ServerError::File { action: "write", path: chosen.clone(), source })?;
+            let ids = u32::from(slot).saturating_mul(sandbox.id_range_count).saturating_mul(IDS_PER_SANDBOX);
+            let id_base = sandbox.id_range_start.saturating_add(ids);
+            return Ok(Self { instance, network, id_base, _locks: [directory, held] });
         }
         Err(ServerError::NetworkInUse { network: sandbox.network.to_string() })
     }
@@ -95,7 +103,7 @@ mod tests {
     #[test]
     fn two_servers_never_share() {
         let home = tempfile::tempdir().unwrap();
-        let network = Ipv4Network::parse("10.210.0.0/16").unwrap();
+        let network = Ipv4Network::parse("10.231.0.0/20").unwrap();
         let sandbox =
             SandboxSettings { network, network_allow: vec![], id_range_start: 1_000_000, id_range_count: 4096 };
         let (one, two) = (home.path().join("one"), home.path().join("two"));
@@ -106,10 +114,14 @@ mod tests {
         let first = Claim::take(&one, &sandbox, false, &locks).unwrap();
         let second = Claim::take(&two, &sandbox, false, &locks).unwrap();
         assert_ne!(first.instance, second.instance);
-        assert_eq!(second.network.to_string(), "10.211.0.0/16");
+        assert_eq!(second.network.to_string(), "10.231.16.0/20");
         assert_eq!(second.id_base - first.id_base, 4096 * IDS_PER_SANDBOX);
         assert!(matches!(Claim::take(&one, &sandbox, false, &locks), Err(ServerError::DirectoryInUse { .. })));
-        drop(second);
+        drop((first, second));
+        let again = Claim::take(&two, &sandbox, false, &locks).unwrap();
+        assert_eq!(again.network.to_string(), "10.231.16.0/20", "a server keeps the network it had");
+        let _first = Claim::take(&one, &sandbox, false, &locks).unwrap();
+        drop(again);
         assert!(matches!(Claim::take(&two, &sandbox, true, &locks), Err(ServerError::NetworkInUse { .. })));
     }
 }

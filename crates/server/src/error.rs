@@ -18,6 +18,9 @@ pub enum ServerError {
     /// Another server uses the network.
     #[error("claim network {network}: another server on this host uses it; choose another with SANDBOX_NETWORK")]
     NetworkInUse { network: String },
+    /// The host's links could not be read.
+    #[error("find a free network for sandboxes")]
+    Network { source: runner::net::NetError },
     /// The database could not be used.
     #[error("{action} in the database")]
     Store { action: &'static str, source: store::StoreError },

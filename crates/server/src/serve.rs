@@ -52,6 +52,7 @@ pub struct Server {
     tasks: Tasks,
     engine: Engine,
     store: Store,
+    host: Arc<Host>,
     /// What happened to the admin's key.
     pub admin_key: AdminKey,
     /// Where users reach it.
@@ -93,7 +94,7 @@ impl Server {
         let rows = Rows {
             store: store.clone(),
             callers: callers.clone(),
-            host,
+            host: host.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             touched: std::sync::Mutex::default(),
@@ -110,7 +111,7 @@ impl Server {
         let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
         listen(settings, listener, &api::router(state), &toolbox, &tasks).await?;
         let url = settings.api.public_url.clone();
-        Ok(Self { tasks, engine, store, admin_key, url, _claim: claim })
+        Ok(Self { tasks, engine, store, host, admin_key, url, _claim: claim })
     }
 
     /// Serves until a signal asks to end, then lets what is under way finish. Sandboxes go on.
@@ -122,6 +123,12 @@ impl Server {
         }
         if !self.engine.shutdown(SHUTDOWN_GRACE).await {
             warn!("some sandboxes were changing; the next start looks at them again");
+        }
+        let host = self.host;
+        match tokio::task::spawn_blocking(move || host.close()).await {
+            Ok(Err(error)) => warn!("cannot clean up this host: {}", Chain(&error)),
+            Ok(Ok(false)) => info!("sandboxes go on without the server"),
+            _ => {}
         }
         self.store.close().await;
         info!("stopped");

@@ -88,16 +88,27 @@ async fn unknown_things_are_named() {
 }
 
 #[tokio::test]
-async fn a_failed_start_says_why_and_can_be_deleted() {
+async fn a_failed_create_says_why_and_leaves_nothing() {
     let api = TestApi::start().await.unwrap();
     api.runner.fail("create", &[Class::Reject]);
     let failed = api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
     assert_eq!(failed.status, 400);
     assert_eq!(failed.text("message"), "Sandbox failed to start: create as the test said: a cause");
+    assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.status, 404);
+    assert_eq!(api.call("POST", "/api/sandbox", json!({"name": "box"})).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_failed_start_keeps_the_sandbox_with_its_reason() {
+    let api = TestApi::start().await.unwrap();
+    assert_eq!(api.call("POST", "/api/sandbox", json!({"name": "box"})).await.status, 200);
+    assert_eq!(api.call("POST", "/api/sandbox/box/stop", Value::Null).await.status, 200);
+    api.runner.fail("start", &[Class::Reject]);
+    api.call("POST", "/api/sandbox/box/start", Value::Null).await;
     let row = api.call("GET", "/api/sandbox/box", Value::Null).await;
     assert_eq!(
         (row.text("state").as_str(), row.text("errorReason").as_str()),
-        ("error", "create as the test said: a cause")
+        ("error", "start as the test said: a cause")
     );
     for request in ["start", "stop"] {
         let refused = api.call("POST", &format!("/api/sandbox/box/{request}"), Value::Null).await;
@@ -107,7 +118,6 @@ async fn a_failed_start_says_why_and_can_be_deleted() {
         );
     }
     assert_eq!(api.call("DELETE", "/api/sandbox/box", Value::Null).await.status, 200);
-    assert_eq!(api.call("POST", "/api/sandbox", json!({"name": "box"})).await.status, 200);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::error::DaemonError;
@@ -69,7 +69,8 @@ impl Incoming {
                 .map_err(|error| failed(error.into()))?;
         let hidden = OsString::from(format!(".daytona-upload-{token}"));
         if let (Some(metadata), Some(writable)) = (&existing, &writable)
-            && rustix::fs::fstat(&directory).is_ok_and(|status| status.st_dev != metadata.dev())
+            && metadata.is_file()
+            && mount_of(real) != mount_of(parent)
         {
             // A file mounted over another, such as /etc/hosts: a rename could not replace it.
             return Self::in_place(target, writable.try_clone().map_err(failed)?);
@@ -89,20 +90,36 @@ impl Incoming {
         }
     }
 
+    /// The old contents stay until the first write, for whoever reads them to make the new ones.
+    #[expect(clippy::unnecessary_wraps, reason = "reads as the other ways to make one do")]
     fn in_place(target: &Path, file: File) -> Result<Self, DaemonError> {
-        file.set_len(0).map_err(|error| DaemonError::file(ACTION, target, error))?;
         Ok(Self { target: target.to_owned(), file, place: Place::Target, written_bytes: 0 })
     }
 
     /// Writes what comes next.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), DaemonError> {
+        if self.written_bytes == 0 && matches!(self.place, Place::Target) {
+            self.empty()?;
+        }
         self.file.write_all(bytes).map_err(|error| DaemonError::file(ACTION, &self.target, error))?;
         self.written_bytes += bytes.len() as u64;
         Ok(())
     }
 
+    fn empty(&self) -> Result<(), DaemonError> {
+        self.file.set_len(0).map_err(|error| DaemonError::file(ACTION, &self.target, error))
+    }
+
+    /// Tells whether writing changes the very file that is there.
+    pub const fn is_in_place(&self) -> bool {
+        matches!(self.place, Place::Target)
+    }
+
     /// Puts the whole file under its name and returns its length.
     pub fn finish(mut self) -> Result<u64, DaemonError> {
+        if self.written_bytes == 0 && matches!(self.place, Place::Target) {
+            self.empty()?;
+        }
         let place = std::mem::replace(&mut self.place, Place::Settled);
         let settled = match &place {
             Place::Unnamed { directory, name, hidden } => link(&self.file, directory, name, hidden),
@@ -128,6 +145,13 @@ impl Drop for Incoming {
             let _ = rustix::fs::unlinkat(directory, hidden, AtFlags::empty());
         }
     }
+}
+
+/// Returns the number of the mount that a path is on. Not the device: an overlay gives its files and its directories
+/// different ones.
+fn mount_of(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID).ok()?;
+    Some(found.stx_mnt_id)
 }
 
 fn open_place(directory: OwnedFd, name: &OsStr, hidden: OsString) -> Result<(File, Place), Errno> {

@@ -1,7 +1,7 @@
 //! Replaces a text in a file, reading and writing it piece by piece.
 
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::path::Path;
 
 use memchr::memmem::Finder;
@@ -34,8 +34,12 @@ pub fn replace(path: &Path, text: &str, replacement: &str, token: &str) -> Resul
     if !occurs {
         return Ok(());
     }
-    let source = File::open(path).map_err(failed)?;
+    let mut source = File::open(path).map_err(failed)?;
     let mut incoming = Incoming::create(path, token)?;
+    if incoming.is_in_place() {
+        // What is read must not be what is being written.
+        source = copy(source).map_err(failed)?;
+    }
     let mut written = Ok(());
     scan(source, &finder, |piece, is_match| {
         let bytes = if is_match { replacement.as_bytes() } else { piece };
@@ -48,6 +52,15 @@ pub fn replace(path: &Path, text: &str, replacement: &str, token: &str) -> Resul
     .or_else(|error| if written.is_err() { Ok(()) } else { Err(failed(error)) })?;
     written?;
     incoming.finish().map(drop)
+}
+
+/// Copies a file to memory, where it can be read while the file itself is written.
+fn copy(mut source: File) -> io::Result<File> {
+    let memory = rustix::fs::memfd_create("replace", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut copy = File::from(memory);
+    io::copy(&mut source, &mut copy)?;
+    copy.rewind()?;
+    Ok(copy)
 }
 
 /// Hands out the contents in order: stretches without the text, and every occurrence of it on its own.

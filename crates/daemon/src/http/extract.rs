@@ -107,6 +107,10 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for LaxJson<T> {
             return Err(DaemonError::BodyTooLarge { limit_bytes: BODY_BYTES });
         }
         let bytes: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
+        if bytes.trim_ascii_start().first() == Some(&b'[') {
+            // A list would be taken for the fields in their order.
+            return Err(DaemonError::Body { reason: "expected an object, not a list".to_owned() });
+        }
         serde_json::from_slice(bytes)
             .map(Self)
             .map_err(|error| DaemonError::Body { reason: error.to_string() })

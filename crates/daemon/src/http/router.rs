@@ -47,7 +47,10 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
 
 /// Answers for everything that is not built: 501 where the contract has it, else 405 or 404.
 async fn absent(request: Request) -> DaemonError {
-    let (method, path) = (request.method().as_str(), request.uri().path());
+    let (parts, body) = request.into_parts();
+    // A short body is read all the same: a client that is still sending would not hear the answer.
+    let _ = axum::body::to_bytes(body, UNREAD_BYTES).await;
+    let (method, path) = (parts.method.as_str(), parts.uri.path());
     let mut is_known = BUILT_BEYOND_CONTRACT.contains(&path);
     for operation in toolbox::operations().filter(|operation| is_path(operation.path, path)) {
         if operation.method == method {
@@ -61,6 +64,9 @@ async fn absent(request: Request) -> DaemonError {
         DaemonError::NoSuchOperation
     }
 }
+
+/// How much of a body is read although nothing is done with it.
+const UNREAD_BYTES: usize = 256 * 1024;
 
 /// Paths that neither published document has.
 const BUILT_BEYOND_CONTRACT: [&str; 1] = ["/project-dir"];

@@ -132,8 +132,9 @@ impl TestDaemon {
         self.send(request.body(body.into()).expect("request")).await
     }
 
+    /// Posts JSON, with [`unique`] numbers.
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
-        self.call("POST", path, body.to_string()).await
+        self.call("POST", path, unique(&body.to_string())).await
     }
 
     /// Runs a command that must be answered; returns its exit code and output.
@@ -198,8 +199,9 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
-/// Returns whether any process has this text in its command line.
+/// Returns whether any process has this text, with its [`unique`] number, in its command line.
 pub(crate) fn is_running(text: &str) -> bool {
+    let text = unique(text);
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     entries
         .filter(|entry| entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit()))
@@ -207,7 +209,7 @@ pub(crate) fn is_running(text: &str) -> bool {
             // A zombie has an empty command line, so it does not count as running.
             std::fs::read(entry.path().join("cmdline")).ok()
         })
-        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
+        .any(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(&text))
 }
 
 /// Encodes a path for a query.
@@ -219,7 +221,7 @@ pub(crate) fn encode(path: impl AsRef<Path>) -> String {
     .to_string()
 }
 
-/// Returns a number of seconds to sleep that no other process on this machine sleeps, up to its decimal point.
-pub(crate) fn marker(number: u32) -> String {
-    format!("{number}{}.", std::process::id())
+/// Puts this process's number for `@@`: so the processes of one test run are not taken for those of another.
+pub(crate) fn unique(text: &str) -> String {
+    text.replace("@@", &std::process::id().to_string())
 }

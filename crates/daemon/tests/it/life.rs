@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{TestDaemon, eventually, is_root, is_running};
+use crate::harness::{TestDaemon, eventually, is_root, is_running, unique};
 
 #[tokio::test]
 async fn the_start_is_announced_either_way() {
@@ -37,8 +37,10 @@ async fn an_idle_daemon_is_small() {
 #[tokio::test]
 async fn the_end_is_soft_first_and_hard_at_last() {
     let mut daemon = TestDaemon::start_with(|settings| settings.grace_ms = 1_000);
-    daemon.shell("setsid -f sh -c 'trap \"echo bye > ended; exit\" TERM; sleep 8161.1 & wait'; setsid -f sleep 8161.2").await;
-    eventually("they run", || is_running("sleep 8161.1")).await;
+    let polite = "setsid -f sh -c 'trap \"echo bye > ended; exit\" TERM; touch up; while :; do sleep 8161@@.1 & wait; done'";
+    daemon.shell(&format!("{polite}; setsid -f sleep 8161@@.2")).await;
+    let up = daemon.work().join("up");
+    eventually("it is ready to be asked", || up.exists()).await;
     let started = Instant::now();
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.child.wait().expect("ended").code(), Some(0));
@@ -48,20 +50,18 @@ async fn the_end_is_soft_first_and_hard_at_last() {
         started.elapsed()
     );
     assert!(daemon.work().join("ended").exists(), "a process may tidy up");
-    assert!(!is_running("sleep 8161."));
+    assert!(!is_running("sleep 8161@@."));
 
     let mut stubborn = TestDaemon::start_with(|settings| settings.grace_ms = 300);
-    stubborn
-        .shell(
-            "setsid -f sh -c 'trap \"\" TERM; while :; do sleep 8162.1; done'; sleep 8162.2 & kill -STOP $!",
-        )
-        .await;
-    eventually("they run", || is_running("sleep 8162.1")).await;
+    let deaf = "setsid -f sh -c 'trap \"\" TERM; touch up; while :; do sleep 8162@@.1; done'";
+    stubborn.shell(&format!("{deaf}; sleep 8162@@.2 & kill -STOP $!")).await;
+    let up = stubborn.work().join("up");
+    eventually("it is deaf", || up.exists()).await;
     let started = Instant::now();
     stubborn.signal(Signal::TERM);
     assert_eq!(stubborn.child.wait().expect("ended").code(), Some(0));
     assert!(started.elapsed() >= Duration::from_millis(300), "{:?}", started.elapsed());
-    eventually("the stubborn are gone", || !is_running("8162.1")).await;
+    eventually("the stubborn are gone", || !is_running("8162@@.1")).await;
 }
 
 #[tokio::test]
@@ -79,16 +79,16 @@ async fn as_the_first_process_it_is_init() {
         "0",
         "zombies"
     );
-    let command = "setsid -f sleep 8163.1; (setsid sh -c 'sleep 8163.2 & exit' &); sleep 8163.3";
+    let command = "setsid -f sleep 8163@@.1; (setsid sh -c 'sleep 8163@@.2 & exit' &); sleep 8163@@.3";
     daemon
         .post("/process/execute", json!({"command": command, "timeout": 1}))
         .await
         .error(408, "PROCESS_EXECUTION_TIMEOUT");
-    eventually("all are gone", || !is_running("sleep 8163.")).await;
+    eventually("all are gone", || !is_running("sleep 8163@@.")).await;
     assert_eq!(daemon.shell("kill -KILL 1; kill -INT 1; echo still here").await, "still here");
     // The one signal that it hears from inside ends the sandbox softly.
-    daemon.shell("setsid -f sleep 8163.4; (sleep 0.1; kill -TERM 1) &").await;
-    eventually("the sandbox has ended", || !is_running("8163.4")).await;
+    daemon.shell("setsid -f sleep 8163@@.4; (sleep 0.1; kill -TERM 1) &").await;
+    eventually("the sandbox has ended", || !is_running("8163@@.4")).await;
     let mut daemon = daemon;
     assert!(daemon.child.wait().is_ok());
 }
@@ -96,13 +96,13 @@ async fn as_the_first_process_it_is_init() {
 #[tokio::test]
 async fn the_entrypoint_runs_as_the_user_and_its_failure_is_no_obstacle() {
     let marker = format!("entry-{}", std::process::id());
-    let script = format!("echo {marker} > entry; exec sleep 8164.1");
+    let script = unique(&format!("echo {marker} > entry; exec sleep 8164@@.1"));
     let daemon =
         TestDaemon::start_with(|settings| settings.entrypoint = vec!["sh".into(), "-c".into(), script]);
-    eventually("it runs", || is_running("sleep 8164.1")).await;
+    eventually("it runs", || is_running("sleep 8164@@.1")).await;
     assert_eq!(daemon.shell("cat entry").await, marker);
     drop(daemon);
-    assert!(!is_running("sleep 8164.1"));
+    assert!(!is_running("sleep 8164@@.1"));
     let daemon = TestDaemon::start_with(|settings| settings.entrypoint = vec!["/no/such/program".into()]);
     assert_eq!(daemon.shell("echo serves").await, "serves");
 }

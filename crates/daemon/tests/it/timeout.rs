@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use crate::harness::{TestDaemon, eventually, is_running, marker};
+use crate::harness::{TestDaemon, eventually, is_running, unique};
 
 /// Children in the background, in a session of their own, and forked twice so that nobody is their parent.
 fn hiding(marker: &str) -> String {
@@ -20,44 +20,42 @@ fn hiding(marker: &str) -> String {
 #[tokio::test]
 async fn a_timeout_kills_the_whole_tree_and_tells_what_was_printed() {
     let daemon = TestDaemon::start();
-    let marker = marker(8151);
     let started = Instant::now();
-    let answer = daemon.post("/process/execute", json!({"command": hiding(&marker), "timeout": 1})).await;
+    let answer = daemon.post("/process/execute", json!({"command": hiding("8151@@."), "timeout": 1})).await;
     let message = answer.error(408, "PROCESS_EXECUTION_TIMEOUT");
     assert!(
         message.contains("timeout") && message.contains("1 s") && message.ends_with("partial\n"),
         "{message}"
     );
     assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
-    eventually("all are gone", || !is_running(&format!("sleep {marker}"))).await;
+    eventually("all are gone", || !is_running("sleep 8151@@.")).await;
     assert_eq!(daemon.shell("echo alive").await, "alive");
 }
 
 #[tokio::test]
 async fn a_fork_bomb_ends_with_its_deadline() {
     let daemon = TestDaemon::start();
-    let command = "f() { sleep 8152.1 & f2 & }; f2() { sleep 8152.2; }; for i in 1 2 3 4 5 6 7 8 9; do (f; f; f) & done; \
-                   while :; do (sleep 8152.3 &) ; sleep 0.01; done";
+    let command = "f() { sleep 8152@@.1 & f2 & }; f2() { sleep 8152@@.2; }; for i in 1 2 3 4 5 6 7 8 9; do (f; f; f) & done; \
+                   while :; do (sleep 8152@@.3 &) ; sleep 0.01; done";
     daemon
         .post("/process/execute", json!({"command": command, "timeout": 1}))
         .await
         .error(408, "PROCESS_EXECUTION_TIMEOUT");
-    eventually("all are gone", || !is_running(&format!("sleep {marker}"))).await;
+    eventually("all are gone", || !is_running("sleep 8152@@.")).await;
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_ends_its_command() {
     let daemon = TestDaemon::start();
     let mut connection = daemon.connect().await;
-    let marker = marker(8153);
-    let body = json!({"command": hiding(&marker)}).to_string();
+    let body = unique(&json!({"command": hiding("8153@@.")}).to_string());
     let request =
         Request::post("/process/execute").header("host", "daemon").body(Body::from(body)).expect("request");
     let pending = tokio::spawn(async move { connection.send_request(request).await.map(drop) });
-    eventually("it runs", || is_running(&format!("sleep {marker}8"))).await;
+    eventually("it runs", || is_running("sleep 8153@@.8")).await;
     pending.abort();
     let _ = pending.await;
-    eventually("all are gone", || !is_running(&format!("sleep {marker}"))).await;
+    eventually("all are gone", || !is_running("sleep 8153@@.")).await;
 }
 
 #[tokio::test]
@@ -67,7 +65,7 @@ async fn another_command_is_not_harmed() {
         let daemon = daemon.clone();
         async move { daemon.shell("sleep 2; echo survived").await }
     });
-    let answer = daemon.post("/process/execute", json!({"command": format!("sleep {}1", marker(8154)), "timeout": 1})).await;
+    let answer = daemon.post("/process/execute", json!({"command": "sleep 8154@@.1", "timeout": 1})).await;
     answer.error(408, "PROCESS_EXECUTION_TIMEOUT");
     assert_eq!(other.await.expect("answered"), "survived");
 }
@@ -75,9 +73,9 @@ async fn another_command_is_not_harmed() {
 #[tokio::test]
 async fn code_has_a_deadline_too() {
     let daemon = TestDaemon::start();
-    let code = "import subprocess, time\nsubprocess.Popen(['setsid', 'sleep', '8155.1'])\nprint('x')\ntime.sleep(60)";
+    let code = "import subprocess, time\nsubprocess.Popen(['setsid', 'sleep', '8155@@.1'])\nprint('x')\ntime.sleep(60)";
     let body = json!({"code": code, "language": "python", "timeout": 2});
     let message = daemon.post("/process/code-run", body).await.error(408, "PROCESS_EXECUTION_TIMEOUT");
     assert!(message.contains("timeout") && message.contains("python"), "{message}");
-    eventually("all are gone", || !is_running(&format!("sleep {marker}"))).await;
+    eventually("all are gone", || !is_running("sleep 8155@@.")).await;
 }

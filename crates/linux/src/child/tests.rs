@@ -52,7 +52,7 @@ fn a_program_gets_its_arguments_environment_and_exit_code() {
 #[test]
 fn a_program_starts_in_its_own_session_with_default_signals() {
     let script =
-        "awk '{ print ($1 == $5 && $1 == $6) }' /proc/$$/stat; grep -E 'Sig(Blk|Ign)' /proc/$$/status";
+        "awk '{ print ($1 == $5 && $1 == $6) }' /proc/$$/stat; grep -E 'Sig(Blk|Ign)' /proc/self/status";
     let (_, printed) = run(script, |_| {}).expect("spawn");
     let zero = "0000000000000000";
     assert_eq!(printed, format!("1\nSigBlk:\t{zero}\nSigIgn:\t{zero}\n"));

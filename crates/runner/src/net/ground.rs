@@ -4,18 +4,17 @@ use linux::link;
 use linux::netlink::Socket;
 
 use crate::net::error::NetError;
-use crate::net::policy::Policy;
+use crate::net::subnet::Subnet;
 
 /// Switches routing between links on, for this whole network namespace.
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Refuses a pool that another link of the host has addresses of: its packets would go to sandboxes.
-pub(super) fn require_free_pool(socket: &mut Socket, policy: &Policy) -> Result<(), NetError> {
-    let prefix = &policy.names.link_prefix;
-    let list_error = |source| NetError::List { prefix: prefix.clone(), source };
+pub(super) fn require_free_pool(socket: &mut Socket, pool: Subnet, prefix: &str) -> Result<(), NetError> {
+    let list_error = |source| NetError::List { prefix: prefix.to_owned(), source };
     let addresses = link::list_addresses(socket).map_err(list_error)?;
     let inside: Vec<_> =
-        addresses.into_iter().filter(|(_, address)| policy.pool.contains(*address)).collect();
+        addresses.into_iter().filter(|(_, address)| pool.contains(*address)).collect();
     if inside.is_empty() {
         return Ok(());
     }
@@ -23,7 +22,7 @@ pub(super) fn require_free_pool(socket: &mut Socket, policy: &Policy) -> Result<
     for (index, address) in inside {
         let owner = links.iter().find(|link| link.index == index);
         if let Some(owner) = owner.filter(|link| !link.name.starts_with(prefix)) {
-            return Err(NetError::PoolTaken { pool: policy.pool, address, link: owner.name.clone() });
+            return Err(NetError::PoolTaken { pool, address, link: owner.name.clone() });
         }
     }
     Ok(())

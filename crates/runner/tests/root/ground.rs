@@ -16,30 +16,24 @@ use types::{SandboxId, SystemClock, SystemRandom};
 
 /// A host whose directory goes away with it.
 pub(crate) struct Ground {
-    pub(crate) host: Host,
-    pub(crate) home: Home,
+    host: Option<Host>,
+    pub(crate) home: TempDir,
     settings: Settings,
 }
 
-/// The directory; whatever a failed test leaves running ends with it.
-pub(crate) struct Home(TempDir);
-
-impl Home {
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Home {
+impl Drop for Ground {
+    /// Whatever a failed test leaves ends with it.
     fn drop(&mut self) {
-        let Ok(sandboxes) = std::fs::read_dir(self.path().join("sandboxes")) else { return };
-        for sandbox in sandboxes.filter_map(Result::ok) {
-            let Ok(text) = std::fs::read_to_string(sandbox.path().join("sandbox.json")) else { continue };
-            let record: Value = serde_json::from_str(&text).unwrap_or_default();
-            let pid = record.pointer("/process/pid").and_then(Value::as_i64).and_then(|pid| i32::try_from(pid).ok());
-            if let Some(Ok(Some(process))) = pid.map(linux::process::open) {
-                let _ = linux::process::kill(process);
+        let Some(host) = self.host.take() else { return };
+        for id in host.ids() {
+            let _ = host.destroy(&id);
+        }
+        // The kernel takes the links away a moment after their sandboxes.
+        for _ in 0..100 {
+            if !matches!(host.close(), Ok(false)) {
+                return;
             }
+            std::thread::sleep(std::time::Duration::from_millis(50));
         }
     }
 }
@@ -81,15 +75,19 @@ impl Ground {
         let host = open(&settings);
         let archive = testkit::rootfs::tiny(home.path()).unwrap();
         import(&host, &archive, "tiny");
-        Self { host, home: Home(home), settings }
+        Self { host: Some(host), home, settings }
     }
 
     /// Lets go of the host as a crash does, and opens it again.
-    pub(crate) fn reopen(self) -> Self {
-        let Self { host, home, settings } = self;
-        drop(host);
-        let host = open(&settings);
-        Self { host, home, settings }
+    pub(crate) fn reopen(mut self) -> Self {
+        drop(self.host.take());
+        self.host = Some(open(&self.settings));
+        self
+    }
+
+    /// Returns the host.
+    pub(crate) fn host(&self) -> &Host {
+        self.host.as_ref().unwrap()
     }
 
     /// Counts what the host holds.
@@ -103,7 +101,7 @@ impl Ground {
 
     /// Runs a command in a sandbox and returns its exit code and output.
     pub(crate) fn execute(&self, id: &str, command: &str) -> (i64, String) {
-        let stream = UnixStream::connect(self.host.socket(id)).unwrap();
+        let stream = UnixStream::connect(self.host().socket(id)).unwrap();
         let body = json!({ "command": command, "timeout": 20 });
         let (status, answer) = testkit::request::request(stream, "POST", "/process/execute", "", &body).unwrap();
         assert_eq!(status, 200, "{answer}");

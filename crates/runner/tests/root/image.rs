@@ -17,9 +17,9 @@ fn start(ground: &Ground, name: &str, links: &[(&str, &str)]) -> Result<String, 
         rootfs::link(&mut archive, at, target).unwrap();
     }
     archive.finish().unwrap();
-    import(&ground.host, &path, name);
+    import(ground.host(), &path, name);
     let spec = runner::sandbox::spec::Spec { image: name.to_owned(), ..order() };
-    let created = ground.host.create(&spec).map_err(crate::ground::explain);
+    let created = ground.host().create(&spec).map_err(crate::ground::explain);
     created.map(|_| spec.id)
 }
 
@@ -55,19 +55,19 @@ fn links_in_place_of_files_that_the_runner_writes_are_replaced() {
         rootfs::link(&mut archive, file, target).unwrap();
     }
     archive.finish().unwrap();
-    import(&ground.host, &path, "files");
+    import(ground.host(), &path, "files");
     let spec = runner::sandbox::spec::Spec { image: "files".to_owned(), ..order() };
-    ground.host.create(&spec).map_err(crate::ground::explain).unwrap();
+    ground.host().create(&spec).map_err(crate::ground::explain).unwrap();
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "untouched");
     let (_, resolvers) = ground.execute(&spec.id, "while read line; do echo $line; done < /etc/resolv.conf");
     assert_eq!(resolvers, "nameserver 192.0.2.1");
-    ground.host.destroy(&spec.id).unwrap();
+    ground.host().destroy(&spec.id).unwrap();
 }
 
 #[test]
 fn an_unknown_image_is_named() {
     let ground = Ground::new();
     let spec = runner::sandbox::spec::Spec { image: "nowhere".to_owned(), ..order() };
-    let refused = ground.host.create(&spec).map_err(crate::ground::explain).unwrap_err();
+    let refused = ground.host().create(&spec).map_err(crate::ground::explain).unwrap_err();
     assert!(refused.contains("nowhere"), "{refused}");
 }

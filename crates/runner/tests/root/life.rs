@@ -10,23 +10,23 @@ fn a_sandbox_runs_commands_keeps_files_over_a_stop_and_leaves_nothing() {
     let before = ground.census();
     let spec = order();
     let id = spec.id.clone();
-    assert_eq!(ground.host.observe(&id).unwrap(), Presence::Absent);
-    ground.host.create(&spec).map_err(explain).unwrap();
-    assert_eq!(ground.host.observe(&id).unwrap(), Presence::Started);
+    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
+    ground.host().create(&spec).map_err(explain).unwrap();
+    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Started);
     assert_eq!(ground.execute(&id, "echo $GREETING $DAYTONA_SANDBOX_ID"), (0, format!("hello {id}")));
     assert_eq!(ground.execute(&id, "hostname"), (0, id.clone()));
     ground.execute(&id, "echo kept > /root/file; sleep 1000 > /dev/null 2>&1 & sleep 0.1");
     assert!(ground.execute(&id, "ps").1.contains("sleep 1000"));
 
-    ground.host.stop(&id, false).map_err(explain).unwrap();
-    assert_eq!(ground.host.observe(&id).unwrap(), Presence::Stopped);
-    ground.host.start(&id).map_err(explain).unwrap();
+    ground.host().stop(&id, false).map_err(explain).unwrap();
+    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Stopped);
+    ground.host().start(&id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&id, "cat /root/file"), (0, "kept".to_owned()));
     assert!(!ground.execute(&id, "ps").1.contains("sleep 1000"));
 
-    ground.host.destroy(&id).map_err(explain).unwrap();
-    assert_eq!(ground.host.observe(&id).unwrap(), Presence::Absent);
-    ground.host.destroy(&id).map_err(explain).unwrap();
+    ground.host().destroy(&id).map_err(explain).unwrap();
+    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
+    ground.host().destroy(&id).map_err(explain).unwrap();
     settled(&ground, &before);
 }
 
@@ -34,16 +34,16 @@ fn a_sandbox_runs_commands_keeps_files_over_a_stop_and_leaves_nothing() {
 fn creating_twice_gives_one_sandbox() {
     let ground = Ground::new();
     let spec = order();
-    let first = ground.host.create(&spec).map_err(explain).unwrap();
-    assert_eq!(ground.host.create(&spec).map_err(explain).unwrap(), first);
-    ground.host.destroy(&spec.id).map_err(explain).unwrap();
+    let first = ground.host().create(&spec).map_err(explain).unwrap();
+    assert_eq!(ground.host().create(&spec).map_err(explain).unwrap(), first);
+    ground.host().destroy(&spec.id).map_err(explain).unwrap();
 }
 
 #[test]
 fn limits_hold() {
     let ground = Ground::new();
     let spec = order();
-    ground.host.create(&spec).map_err(explain).unwrap();
+    ground.host().create(&spec).map_err(explain).unwrap();
     // 300 MiB of memory in 256: the kernel ends the command, not the sandbox.
     let (code, _) = ground.execute(&spec.id, "dd if=/dev/zero of=/dev/null bs=300M count=1");
     assert_ne!(code, 0);
@@ -56,14 +56,14 @@ fn limits_hold() {
     assert!(said.contains("can't fork") || said.contains("Resource temporarily unavailable"), "{said}");
     std::thread::sleep(std::time::Duration::from_secs(4));
     assert_eq!(ground.execute(&spec.id, "echo here"), (0, "here".to_owned()));
-    ground.host.destroy(&spec.id).map_err(explain).unwrap();
+    ground.host().destroy(&spec.id).map_err(explain).unwrap();
 }
 
 #[test]
 fn root_inside_has_no_power_over_the_host() {
     let ground = Ground::new();
     let spec = order();
-    ground.host.create(&spec).map_err(explain).unwrap();
+    ground.host().create(&spec).map_err(explain).unwrap();
     assert_eq!(ground.execute(&spec.id, "id -u"), (0, "0".to_owned()));
     for command in [
         "mount -t tmpfs none /tmp",
@@ -86,7 +86,7 @@ fn root_inside_has_no_power_over_the_host() {
     assert_eq!(ground.execute(&spec.id, "cat /proc/kcore /proc/keys /proc/kmsg 2>/dev/null | head -c 1").1, "");
     // Nothing but its own standard streams is open in a command, and the daemon's working directory is inside.
     assert_eq!(ground.execute(&spec.id, "ls /proc/self/fd | echo $(cat)").1, "0 1 2 3");
-    ground.host.destroy(&spec.id).map_err(explain).unwrap();
+    ground.host().destroy(&spec.id).map_err(explain).unwrap();
 }
 
 /// Waits for what the kernel releases behind our back, then compares.

@@ -11,23 +11,23 @@ fn running_sandboxes_outlive_the_host_process_and_are_found_again() {
     let before = ground.census();
     let (runs, stopped) = (order(), order());
     for spec in [&runs, &stopped] {
-        ground.host.create(spec).map_err(explain).unwrap();
+        ground.host().create(spec).map_err(explain).unwrap();
     }
     ground.execute(&runs.id, "echo $$ > /tmp/before; sleep 1000 > /dev/null 2>&1 &");
-    ground.host.stop(&stopped.id, true).map_err(explain).unwrap();
+    ground.host().stop(&stopped.id, true).map_err(explain).unwrap();
 
     let ground = ground.reopen();
-    assert_eq!(ground.host.observe(&runs.id).unwrap(), Presence::Started);
-    assert_eq!(ground.host.observe(&stopped.id).unwrap(), Presence::Stopped);
+    assert_eq!(ground.host().observe(&runs.id).unwrap(), Presence::Started);
+    assert_eq!(ground.host().observe(&stopped.id).unwrap(), Presence::Stopped);
     assert!(ground.execute(&runs.id, "ps").1.contains("sleep 1000"));
-    ground.host.start(&stopped.id).map_err(explain).unwrap();
+    ground.host().start(&stopped.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&stopped.id, "echo up"), (0, "up".to_owned()));
     // A new sandbox must not get the place of one that was found.
     let third = order();
-    ground.host.create(&third).map_err(explain).unwrap();
+    ground.host().create(&third).map_err(explain).unwrap();
     assert_eq!(ground.execute(&third.id, "echo up"), (0, "up".to_owned()));
     for id in [&runs.id, &stopped.id, &third.id] {
-        ground.host.destroy(id).map_err(explain).unwrap();
+        ground.host().destroy(id).map_err(explain).unwrap();
     }
     settled(&ground, &before);
 }
@@ -41,7 +41,7 @@ fn a_half_made_sandbox_is_removed_at_the_next_start() {
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("disk.ext4"), "half").unwrap();
     let ground = ground.reopen();
-    assert_eq!(ground.host.observe(&id).unwrap(), Presence::Absent);
+    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
     settled(&ground, &before);
 }
 
@@ -50,13 +50,13 @@ fn a_sandbox_whose_first_process_was_killed_is_stopped_and_can_be_started() {
     let ground = Ground::new();
     let before = ground.census();
     let spec = order();
-    ground.host.create(&spec).map_err(explain).unwrap();
-    let pidfd = ground.host.process(&spec.id).unwrap();
+    ground.host().create(&spec).map_err(explain).unwrap();
+    let pidfd = ground.host().process(&spec.id).unwrap();
     linux::process::kill(&pidfd).unwrap();
     assert!(runner::spawner::wait(&pidfd, 5000).unwrap());
-    assert_eq!(ground.host.observe(&spec.id).unwrap(), Presence::Stopped);
-    ground.host.start(&spec.id).map_err(explain).unwrap();
+    assert_eq!(ground.host().observe(&spec.id).unwrap(), Presence::Stopped);
+    ground.host().start(&spec.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&spec.id, "echo again"), (0, "again".to_owned()));
-    ground.host.destroy(&spec.id).unwrap();
+    ground.host().destroy(&spec.id).unwrap();
     settled(&ground, &before);
 }
