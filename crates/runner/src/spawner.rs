@@ -18,8 +18,11 @@ use crate::place::IDS_PER_SANDBOX;
 use crate::sandbox::init::{self, Inherited, Plan};
 
 const POLICY: &str = include_str!("../policy/seccomp-x86_64.json");
-/// The order in which the policy's filters are installed: where both refuse a call the last one's error is seen.
-const POLICY_ORDER: [&str; 2] = ["known", "refused"];
+/// The filter that the spawner itself has and its children inherit. It is long, and installing it costs the kernel
+/// 1.5 ms, more than all mounts of a sandbox together.
+const POLICY_INHERITED: [&str; 1] = ["known"];
+/// The filters that each child adds. Where several refuse a call the last one's error is seen.
+const POLICY_ADDED: [&str; 2] = ["refused", "absent"];
 
 /// Asks for one process. The message carries the control socket, the listener, the daemon program, its settings, the doors of the
 /// version 1 control groups and, where the host has version 2 ones, the group's directory.
@@ -125,7 +128,9 @@ impl Spawner {
 pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
     let failed = |source: CallError| RunnerError::Spawn { source };
     let proof = SingleThreaded::prove().map_err(failed)?;
-    let filter = Filter::compile(POLICY, &POLICY_ORDER).map_err(|source| RunnerError::Policy { source })?;
+    let compile = |names: &[&str]| Filter::compile(POLICY, names).map_err(|source| RunnerError::Policy { source });
+    compile(&POLICY_INHERITED)?.install().map_err(failed)?;
+    let filter = compile(&POLICY_ADDED)?;
     let mut buffer = vec![0; 64 * 1024];
     loop {
         while linux::process::reap().is_some() {}

@@ -87,7 +87,7 @@ async fn as_the_first_process_it_is_init() {
     eventually("all are gone", || !is_running("sleep 8163@@.")).await;
     assert_eq!(daemon.shell("kill -KILL 1; kill -INT 1; echo still here").await, "still here");
     // The one signal that it hears from inside ends the sandbox softly.
-    daemon.shell("setsid -f sleep 8163@@.4; (sleep 0.1; kill -TERM 1) &").await;
+    daemon.shell("setsid -f sleep 8163@@.4; (sleep 2; kill -TERM 1) &").await;
     eventually("the sandbox has ended", || !is_running("8163@@.4")).await;
     let mut daemon = daemon;
     assert!(daemon.child.wait().is_ok());
