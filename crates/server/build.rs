@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
-#[expect(clippy::disallowed_methods, reason = "a build script is told by variables")]
 fn main() {
     println!("cargo::rerun-if-env-changed=DAYTONA_DAEMON");
     let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("daytona-daemon");

@@ -33,7 +33,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
-    /// Print the OpenAPI document of the control plane.
+    /// Print the `OpenAPI` document of the control plane.
     Openapi,
     /// Clone processes for the server (started by it, not by people).
     #[command(hide = true)]

@@ -19,7 +19,10 @@ fn main() -> ExitCode {
         Command::Server { settings } => commands::server::run(settings),
         Command::Config { command } => commands::config::run(command),
         Command::Image { command } => commands::image::run(command),
-        Command::Openapi => commands::openapi::run(),
+        Command::Openapi => {
+            commands::openapi::run();
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -109,7 +109,7 @@ async fn live(
         let terminate = signal(SignalKind::terminate()).map_err(failed("watch for the end"))?;
         start_entrypoint(daemon, settings).await?;
         // The first file thread, while there certainly is room for it.
-        tokio::task::spawn_blocking(|| ()).await.map_err(|source| DaemonError::from(source))?;
+        tokio::task::spawn_blocking(|| ()).await.map_err(DaemonError::from)?;
         // Cheap to ask, and proves that the socket is one.
         listener.local_addr().map_err(failed("listen"))?;
         Ok((listener, child_ended, terminate))

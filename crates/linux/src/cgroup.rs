@@ -34,7 +34,9 @@ impl Hierarchy {
     /// Reads where this host keeps its controllers.
     pub fn detect() -> Result<Self, CallError> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").context("read", "/proc/self/mountinfo")?;
-        Ok(Self::from_mounts(&mounts, |path| fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()))
+        Ok(Self::from_mounts(&mounts, |path| {
+            fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default()
+        }))
     }
 
     /// Reads the text of `/proc/self/mountinfo`; `controllers` tells those of a version 2 mount.
@@ -67,7 +69,8 @@ impl Hierarchy {
 
     /// Names the limits that this host cannot enforce.
     pub fn missing(&self) -> Vec<&'static str> {
-        let version_2 = self.version_2.as_ref().map(|(_, controllers)| controllers.as_slice()).unwrap_or_default();
+        let version_2 =
+            self.version_2.as_ref().map(|(_, controllers)| controllers.as_slice()).unwrap_or_default();
         let on_1 = |name: &str| self.version_1.iter().any(|(controller, _)| *controller == name);
         CONTROLLERS.into_iter().filter(|name| !on_1(name) && !version_2.contains(name)).collect()
     }
@@ -104,7 +107,11 @@ impl Hierarchy {
 
     /// Finds the groups below `parent` that exist on any hierarchy.
     pub fn list(&self, parent: &str) -> Vec<String> {
-        let points = self.version_1.iter().map(|(_, point)| point).chain(self.version_2.iter().map(|(point, _)| point));
+        let points = self
+            .version_1
+            .iter()
+            .map(|(_, point)| point)
+            .chain(self.version_2.iter().map(|(point, _)| point));
         let mut names: Vec<String> = points
             .filter_map(|point| fs::read_dir(point.join(parent)).ok())
             .flat_map(|entries| entries.filter_map(Result::ok))
@@ -188,7 +195,9 @@ fn make(directory: &Path) -> Result<(), CallError> {
 fn write(file: &Path, value: &str) -> Result<(), CallError> {
     // Opened without `O_CREAT`: a control file that the kernel lacks must fail, not become an ordinary file.
     let opened = fs::File::options().write(true).open(file);
-    opened.and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes())).context("write", file.display())
+    opened
+        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
+        .context("write", file.display())
 }
 
 /// Writes where the kernel offers the file: swap accounting is a boot option of many kernels.
@@ -283,7 +292,8 @@ mod tests {
         for file in files.iter().chain(&["../../cgroup.subtree_control"]) {
             fs::write(group.join(file), "").unwrap();
         }
-        let hierarchy = Hierarchy { version_1: vec![], version_2: Some((root.clone(), CONTROLLERS.to_vec())) };
+        let hierarchy =
+            Hierarchy { version_1: vec![], version_2: Some((root.clone(), CONTROLLERS.to_vec())) };
         hierarchy.create("daytona", "one", &LIMITS).unwrap();
         let read = |file: &str| fs::read_to_string(group.join(file)).unwrap();
         assert_eq!(read("cpu.max"), "150000 100000");

@@ -76,7 +76,7 @@ pub enum Exit {
     Signal(i32),
 }
 
-/// Where a process says how readily it may be ended when memory runs out (proc_pid_oom_score_adj(5)). The kernel
+/// Where a process says how readily it may be ended when memory runs out (`proc_pid_oom_score_adj(5)`). The kernel
 /// changes the child alone, although it shares its memory, because its parent waits for it as vfork(2) does.
 const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
 /// Before everything that asked for nothing, after what asked to go first.

@@ -1,4 +1,4 @@
-//! Becoming another program (execveat(2), memfd_create(2)).
+//! Becoming another program (execveat(2), `memfd_create(2)`).
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -49,7 +49,9 @@ pub fn execute(
     let program = rustix::io::fcntl_dupfd_cloexec(program, first_free).context("fcntl F_DUPFD", "program")?;
     let mut parked = Vec::new();
     for descriptor in inherited {
-        parked.push(rustix::io::fcntl_dupfd_cloexec(descriptor, first_free).context("fcntl F_DUPFD", "inherited")?);
+        parked.push(
+            rustix::io::fcntl_dupfd_cloexec(descriptor, first_free).context("fcntl F_DUPFD", "inherited")?,
+        );
     }
     for (target, descriptor) in (3..).zip(&parked) {
         // SAFETY: replaces whatever was open at `target`; this process is about to become another program, and no
@@ -58,7 +60,8 @@ pub fn execute(
         checked(i64::from(result)).context("dup3", target)?;
     }
     // SAFETY: marks descriptors to close at exec and closes none now; the numbers are a plain range.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, first_free - 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first_free - 1, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     checked(result).context("close_range", first_free - 1)?;
     // SAFETY: both arrays end with a null pointer and point to strings that live until the call returns.
     let result = unsafe {
@@ -79,7 +82,8 @@ pub fn execute(
 /// program that comes next.
 pub fn silence() -> Result<(), CallError> {
     let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
-    let null = rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).context("open", "/dev/null")?;
+    let null =
+        rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty()).context("open", "/dev/null")?;
     rustix::stdio::dup2_stdin(&null).context("dup2", "standard input")?;
     rustix::stdio::dup2_stdout(&null).context("dup2", "standard output")?;
     rustix::stdio::dup2_stderr(&null).context("dup2", "standard error")

@@ -32,7 +32,8 @@ struct Layout {
 
 impl Layout {
     fn new(size_bytes: u64) -> Option<Self> {
-        let groups = u32::try_from(size_bytes / GROUP_BYTES).ok().filter(|groups| (1..=65_536).contains(groups))?;
+        let groups =
+            u32::try_from(size_bytes / GROUP_BYTES).ok().filter(|groups| (1..=65_536).contains(groups))?;
         Some(Self { groups, descriptor_blocks: (groups * DESCRIPTOR_SIZE).div_ceil(BLOCK) })
     }
 
@@ -114,7 +115,8 @@ pub fn format(file: &File, size_bytes: u64, identity: [u8; 16], now_seconds: u32
         return Err(source).context("format ext4", format_args!("{size_bytes} bytes"));
     };
     let write = |block: u32, bytes: &[u8]| {
-        file.write_all_at(bytes, u64::from(block) * u64::from(BLOCK)).context("pwrite", format_args!("block {block}"))
+        file.write_all_at(bytes, u64::from(block) * u64::from(BLOCK))
+            .context("pwrite", format_args!("block {block}"))
     };
     file.set_len(u64::from(layout.groups) * GROUP_BYTES).context("ftruncate", size_bytes)?;
     let descriptors = descriptors(layout);
@@ -124,7 +126,8 @@ pub fn format(file: &File, size_bytes: u64, identity: [u8; 16], now_seconds: u32
         if Layout::has_backup(group) {
             let superblock = superblock(layout, group, identity, now_seconds);
             // The first group keeps its first 1024 bytes free for a boot loader.
-            let offset = u64::from(Layout::start(group)) * u64::from(BLOCK) + if group == 0 { 1024 } else { 0 };
+            let offset =
+                u64::from(Layout::start(group)) * u64::from(BLOCK) + if group == 0 { 1024 } else { 0 };
             file.write_all_at(&superblock.0, offset).context("pwrite", format_args!("superblock {group}"))?;
             write(Layout::start(group) + 1, &descriptors)?;
         }
@@ -233,7 +236,8 @@ fn inodes(root_block: u32, now_seconds: u32) -> Vec<u8> {
 /// Returns a directory's only block. Its parent is always the root.
 fn directory(own: u32, entries: &[(u32, &str)]) -> Vec<u8> {
     let mut block = Record::new(BLOCK);
-    let all: Vec<(u32, &str)> = [(own, "."), (ROOT_INODE, "..")].into_iter().chain(entries.iter().copied()).collect();
+    let all: Vec<(u32, &str)> =
+        [(own, "."), (ROOT_INODE, "..")].into_iter().chain(entries.iter().copied()).collect();
     let mut at = 0;
     for (index, (inode, name)) in all.iter().enumerate() {
         let needed = (8 + name.len()).next_multiple_of(4);

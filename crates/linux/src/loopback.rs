@@ -48,7 +48,11 @@ pub struct LoopDevice {
 
 /// Shows `backing` as a block device with blocks of 4096 bytes.
 pub fn attach(backing: impl AsFd) -> Result<LoopDevice, CallError> {
-    let control = File::options().read(true).write(true).open("/dev/loop-control").context("open", "/dev/loop-control")?;
+    let control = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/loop-control")
+        .context("open", "/dev/loop-control")?;
     // Another process may take the free device between the two calls; then the next one is tried.
     for _ in 0..64 {
         // SAFETY: the request takes no argument.
@@ -72,6 +76,7 @@ fn configure(device: &File, backing: i32) -> io::Result<()> {
     configuration.block_size = 4096;
     configuration.information.flags = LO_FLAGS_AUTOCLEAR;
     // SAFETY: `configuration` is a live `struct loop_config` for the time of the call.
-    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, std::ptr::from_ref(&configuration)) };
+    let result =
+        unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE, std::ptr::from_ref(&configuration)) };
     checked(i64::from(result)).map(drop)
 }

@@ -1,4 +1,4 @@
-//! Mounts by descriptor, never by a path that a tenant could race (mount_setattr(2), open_tree(2), fsopen(2)).
+//! Mounts by descriptor, never by a path that a tenant could race (`mount_setattr(2)`, `open_tree(2)`, fsopen(2)).
 //!
 //! A mount made here is *detached*: it belongs to its descriptor, and goes away with the last reference to it. That
 //! is what keeps a dead sandbox from leaving anything on the host.
@@ -65,17 +65,25 @@ fn change(mount: BorrowedFd<'_>, recursive: bool, attributes: &MountAttributes) 
 pub fn map_ids(mount: impl AsFd, user_namespace: impl AsFd) -> Result<(), CallError> {
     const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
     let user_namespace = u64::from(user_namespace.as_fd().as_raw_fd().unsigned_abs());
-    change(mount.as_fd(), false, &MountAttributes { set: MOUNT_ATTR_IDMAP, user_namespace, ..Default::default() })
+    change(
+        mount.as_fd(),
+        false,
+        &MountAttributes { set: MOUNT_ATTR_IDMAP, user_namespace, ..Default::default() },
+    )
 }
 
 /// Adds what a mount forbids, to all mounts below it when `recursive`.
 pub fn restrict(mount: impl AsFd, attributes: Attributes, recursive: bool) -> Result<(), CallError> {
-    change(mount.as_fd(), recursive, &MountAttributes { set: u64::from(attributes.bits()), ..Default::default() })
+    change(
+        mount.as_fd(),
+        recursive,
+        &MountAttributes { set: u64::from(attributes.bits()), ..Default::default() },
+    )
 }
 
 /// Keeps mounts made in this namespace from being seen outside it, and the other way round.
 pub fn make_private(mount: impl AsFd) -> Result<(), CallError> {
-    let propagation = u64::try_from(libc::MS_PRIVATE).unwrap_or_default();
+    let propagation = libc::MS_PRIVATE;
     change(mount.as_fd(), true, &MountAttributes { propagation, ..Default::default() })
 }
 
@@ -103,7 +111,11 @@ fn create(context: &OwnedFd, kind: &str) -> Result<(), CallError> {
 }
 
 /// Makes a file system of type `kind` with `key=value` options, detached.
-pub fn filesystem(kind: &str, options: &[(&str, &str)], attributes: Attributes) -> Result<OwnedFd, CallError> {
+pub fn filesystem(
+    kind: &str,
+    options: &[(&str, &str)],
+    attributes: Attributes,
+) -> Result<OwnedFd, CallError> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen", kind)?;
     for (key, value) in options {
         let set = if value.is_empty() {

@@ -1,8 +1,8 @@
-//! A child in namespaces of its own (clone3(2), user_namespaces(7)).
+//! A child in namespaces of its own (clone3(2), `user_namespaces(7)`).
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::fd::AsRawFd as _;
+use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd};
 
 use crate::errno::{CallError, Context as _, checked};
 
@@ -63,7 +63,11 @@ pub fn spawn(
     // SAFETY: without CLONE_VM the child gets a copy of the whole address space, and `_proof` says that no other
     // thread could have left a lock held in that copy, so the child may run ordinary code.
     let result = unsafe {
-        libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut arguments), std::mem::size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            std::ptr::from_mut(&mut arguments),
+            std::mem::size_of::<libc::clone_args>(),
+        )
     };
     let pid = checked(result).context("clone3", format_args!("flags={flags:#x}"))?;
     if pid == 0 {

@@ -1,4 +1,4 @@
-//! Processes that are not our children (pidfd_open(2), proc_pid_stat(5)).
+//! Processes that are not our children (`pidfd_open(2)`, `proc_pid_stat(5)`).
 
 use std::os::fd::{AsFd, OwnedFd};
 

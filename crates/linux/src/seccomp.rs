@@ -20,11 +20,15 @@ pub struct PolicyError(#[source] Box<dyn std::error::Error + Send + Sync>);
 impl Filter {
     /// Compiles the filters named in `order` from a policy document; the last one wins where two refuse a call.
     pub fn compile(policy: &str, order: &[&str]) -> Result<Self, PolicyError> {
-        let architecture = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| PolicyError(error.into()))?;
+        let architecture =
+            TargetArch::try_from(std::env::consts::ARCH).map_err(|error| PolicyError(error.into()))?;
         let mut compiled: HashMap<String, BpfProgram> =
-            seccompiler::compile_from_json(policy.as_bytes(), architecture).map_err(|error| PolicyError(error.into()))?;
+            seccompiler::compile_from_json(policy.as_bytes(), architecture)
+                .map_err(|error| PolicyError(error.into()))?;
         let programs = order.iter().map(|name| {
-            compiled.remove(*name).ok_or_else(|| PolicyError(format!("the policy has no filter `{name}`").into()))
+            compiled
+                .remove(*name)
+                .ok_or_else(|| PolicyError(format!("the policy has no filter `{name}`").into()))
         });
         Ok(Self { programs: programs.collect::<Result<_, _>>()? })
     }
@@ -33,12 +37,18 @@ impl Filter {
     /// since setting no-new-privileges instead would break `sudo` inside.
     pub fn install(&self) -> Result<(), CallError> {
         for program in &self.programs {
-            let length = u16::try_from(program.len()).map_err(std::io::Error::other).context("seccomp", "length")?;
+            let length =
+                u16::try_from(program.len()).map_err(std::io::Error::other).context("seccomp", "length")?;
             let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
             // SAFETY: `program` points to `length` instructions that outlive the call; seccompiler's instruction
             // has the kernel's layout.
             let result = unsafe {
-                libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program))
+                libc::syscall(
+                    libc::SYS_seccomp,
+                    libc::SECCOMP_SET_MODE_FILTER,
+                    0,
+                    std::ptr::from_ref(&program),
+                )
             };
             checked(result).context("seccomp", "SECCOMP_SET_MODE_FILTER")?;
         }

@@ -93,9 +93,8 @@ mod tests {
     use tower::ServiceExt as _;
 
     async fn answer(body: Body) -> Response {
-        let router = Router::new()
-            .route("/", post(|| async { "no" }))
-            .layer(axum::middleware::from_fn(drain));
+        let router =
+            Router::new().route("/", post(|| async { "no" })).layer(axum::middleware::from_fn(drain));
         router.oneshot(Request::post("/").body(body).unwrap()).await.unwrap()
     }
 

@@ -59,9 +59,17 @@ pub struct Booted {
 
 impl Ground<'_> {
     /// Starts the sandbox of `record` on its mounted disk and waits until its daemon answers.
-    pub fn boot(&self, record: &Record, home: &Home, image: &Image, disk: &Disk) -> Result<Booted, RunnerError> {
+    pub fn boot(
+        &self,
+        record: &Record,
+        home: &Home,
+        image: &Image,
+        disk: &Disk,
+    ) -> Result<Booted, RunnerError> {
         let id = &record.spec.id;
-        let failed = |action: &'static str| move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source };
+        let failed = |action: &'static str| {
+            move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source }
+        };
         let mut undo = Undo::default();
 
         home.remove_socket()?;
@@ -74,7 +82,8 @@ impl Ground<'_> {
         undo.push(|| drop(home.remove_socket()));
 
         let limits = record.spec.limits(self.processes);
-        let group = self.hierarchy.create(self.group_parent, id, &limits).map_err(failed("limit the processes"))?;
+        let group =
+            self.hierarchy.create(self.group_parent, id, &limits).map_err(failed("limit the processes"))?;
         undo.push({
             let group = group.clone();
             move || drop(group.remove())
@@ -105,7 +114,8 @@ impl Ground<'_> {
                 attached.map_err(|source| RunnerError::Network { id: id.clone(), source })
             });
             let root = self.root(image, disk, &spawned).map_err(failed("build the root file system"));
-            let sent = root.and_then(|root| send(&ours, &Step::Root, Some(&root)).map_err(failed("send the root")));
+            let sent =
+                root.and_then(|root| send(&ours, &Step::Root, Some(&root)).map_err(failed("send the root")));
             let link: Result<Attachment, RunnerError> = outside
                 .join()
                 .unwrap_or_else(|_| Err(RunnerError::Worker { action: "connecting", id: id.clone() }));
@@ -166,8 +176,11 @@ impl Ground<'_> {
         });
         let text = serde_json::to_vec(&settings)
             .map_err(|source| RunnerError::Encode { what: "daemon settings", source })?;
-        linux::exec::seal("settings", &text)
-            .map_err(|source| RunnerError::Kernel { action: "pass the settings", id: spec.id.clone(), source })
+        linux::exec::seal("settings", &text).map_err(|source| RunnerError::Kernel {
+            action: "pass the settings",
+            id: spec.id.clone(),
+            source,
+        })
     }
 
     /// Returns why the child gave up, if it did: what failed on our side is then only the consequence.
@@ -179,12 +192,14 @@ impl Ground<'_> {
     /// Waits for the daemon's word, or for the reason why there will be none.
     fn answer(&self, id: &str, control: &OwnedFd) -> Result<String, RunnerError> {
         let refused = |reason: String| RunnerError::Boot { id: id.to_owned(), reason };
-        let ready = crate::spawner::wait(control, self.boot_timeout_ms).map_err(|error| refused(error.to_string()))?;
+        let ready = crate::spawner::wait(control, self.boot_timeout_ms)
+            .map_err(|error| refused(error.to_string()))?;
         if !ready {
             return Err(refused(format!("no answer within {} ms", self.boot_timeout_ms)));
         }
         let mut buffer = [0; 4096];
-        let (length, _) = linux::socket::receive(control, &mut buffer).map_err(|error| refused(error.to_string()))?;
+        let (length, _) =
+            linux::socket::receive(control, &mut buffer).map_err(|error| refused(error.to_string()))?;
         let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).into_owned();
         match text.strip_prefix('R') {
             Some(version) => Ok(version.trim().to_owned()),

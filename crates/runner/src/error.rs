@@ -61,7 +61,9 @@ pub enum RunnerError {
     #[error("find sandbox {id} on this host")]
     Missing { id: String },
     /// All addresses and id ranges are in use.
-    #[error("find a free place for sandbox {id}: all {places} are taken; delete sandboxes or widen SANDBOX_NETWORK")]
+    #[error(
+        "find a free place for sandbox {id}: all {places} are taken; delete sandboxes or widen SANDBOX_NETWORK"
+    )]
     Full { id: String, places: u32 },
     /// A message could not be written.
     #[error("encode {what}")]
@@ -83,4 +85,16 @@ impl RunnerError {
             _ => Class::Retry,
         }
     }
+}
+
+/// Prints an error with its causes, for text that leaves this process.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
 }

@@ -121,7 +121,8 @@ impl Host {
             .map(|run| OwnedFd::from(run.into_parts().0))
             .map_err(|source| RunnerError::File { action: "open", path: run, source })?;
         let table = recover(&settings, run.as_fd())?;
-        let running: Vec<net::Running> = table.entries.values().filter_map(|entry| locked(entry).running()).collect();
+        let running: Vec<net::Running> =
+            table.entries.values().filter_map(|entry| locked(entry).running()).collect();
         let network = Network::open(&settings.network, &running)
             .map_err(|source| RunnerError::NetworkHost { source })?;
         let spawner = Spawner::new(settings.spawner.clone());
@@ -187,9 +188,13 @@ impl Host {
             source,
         })?;
         let made = self.disk(&entry.home.disk(), spec.disk_bytes, entry.index);
-        let made = made
-            .map_err(|source| RunnerError::Kernel { action: "make the disk", id: spec.id.clone(), source })?;
-        let record = Record { spec: spec.clone(), index: entry.index, process: None, daemon_version: String::new() };
+        let made = made.map_err(|source| RunnerError::Kernel {
+            action: "make the disk",
+            id: spec.id.clone(),
+            source,
+        })?;
+        let record =
+            Record { spec: spec.clone(), index: entry.index, process: None, daemon_version: String::new() };
         self.run(entry, record, image, &made)
     }
 
@@ -235,7 +240,13 @@ impl Host {
         self.run(entry, record, image, &mounted)
     }
 
-    fn run(&self, entry: &mut Entry, mut record: Record, image: &Image, disk: &Disk) -> Result<String, RunnerError> {
+    fn run(
+        &self,
+        entry: &mut Entry,
+        mut record: Record,
+        image: &Image,
+        disk: &Disk,
+    ) -> Result<String, RunnerError> {
         let booted = self.ground().boot(&record, &entry.home, image, disk)?;
         record.process = Some(booted.process);
         record.daemon_version.clone_from(&booted.daemon_version);
@@ -375,7 +386,11 @@ impl Host {
                 }
                 done => {
                     let id = id.to_owned();
-                    return done.map_err(|source| RunnerError::Kernel { action: "lift the limits", id, source });
+                    return done.map_err(|source| RunnerError::Kernel {
+                        action: "lift the limits",
+                        id,
+                        source,
+                    });
                 }
             }
         }
@@ -461,7 +476,8 @@ fn recover(settings: &Settings, run: BorrowedFd<'_>) -> Result<Table, RunnerErro
         let process = match record.process {
             Some(process) if linux::process::start_time(process.pid) == Some(process.start_time) => {
                 let opened = linux::process::open(process.pid);
-                opened.map_err(|source| RunnerError::Host { action: "take over running sandboxes", source })?
+                opened
+                    .map_err(|source| RunnerError::Host { action: "take over running sandboxes", source })?
             }
             _ => None,
         };

@@ -133,7 +133,7 @@ impl Store {
         let incoming = self.root.join("layers").join(format!("incoming-{}", std::process::id()));
         let _ = fs::remove_dir_all(&incoming);
         fs::create_dir(&incoming).map_err(|source| file("make directory", &incoming, source))?;
-        let unpacked = self.unpack_into(archive, &incoming);
+        let unpacked = Self::unpack_into(archive, &incoming);
         let placed = unpacked.and_then(|digest| {
             let layer = self.layer(&digest);
             if layer.is_dir() {
@@ -148,16 +148,17 @@ impl Store {
         placed
     }
 
-    fn unpack_into(&self, archive: &Path, directory: &Path) -> Result<String, RunnerError> {
+    fn unpack_into(archive: &Path, directory: &Path) -> Result<String, RunnerError> {
         let opened = fs::File::open(archive).map_err(|source| file("open", archive, source))?;
-        let mut reader = Hashing { inner: io::BufReader::with_capacity(1 << 20, opened), hash: Sha256::new() };
+        let mut reader =
+            Hashing { inner: io::BufReader::with_capacity(1 << 20, opened), hash: Sha256::new() };
         unpack::unpack(&mut reader, directory).map_err(|source| RunnerError::ImageInvalid {
             archive: archive.display().to_string(),
             reason: source.to_string(),
         })?;
         // The archive's padding counts for its digest too.
         io::copy(&mut reader, &mut io::sink()).map_err(|source| file("read", archive, source))?;
-        Ok(reader.hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(types::hex::encode(&reader.hash.finalize()))
     }
 
     /// Names may hold anything; file names may not.
@@ -167,7 +168,8 @@ impl Store {
             if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
                 encoded.push(char::from(byte));
             } else {
-                encoded.push_str(&format!("%{byte:02X}"));
+                encoded.push('%');
+                encoded.push_str(&types::hex::encode(&[byte]));
             }
         }
         self.root.join("names").join(encoded + ".json")
@@ -185,7 +187,8 @@ impl Image {
 fn describe(archive: &Path) -> Result<Source, RunnerError> {
     let path = fs::canonicalize(archive).map_err(|source| file("find", archive, source))?;
     let metadata = fs::metadata(&path).map_err(|source| file("read", &path, source))?;
-    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    let modified =
+        metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let modified_ms = u64::try_from(modified.as_millis()).unwrap_or(u64::MAX);
     Ok(Source { path, bytes: metadata.len(), modified_ms })
 }
@@ -215,6 +218,6 @@ mod tests {
     #[test]
     fn names_become_safe_file_names() {
         let store = Store { root: PathBuf::from("/s") };
-        assert_eq!(store.record("../a/b:1"), PathBuf::from("/s/names/..%2Fa%2Fb%3A1.json"));
+        assert_eq!(store.record("../a/b:1"), PathBuf::from("/s/names/..%2fa%2fb%3a1.json"));
     }
 }

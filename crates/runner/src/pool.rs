@@ -36,7 +36,12 @@ struct Stock {
 impl Pool {
     /// Starts to keep `size` disks of `bytes` ready below `directory`, which is emptied first: what an earlier run
     /// left there belongs to nobody. Time stamps are `clock`'s.
-    pub fn open(directory: PathBuf, bytes: u64, size: usize, clock: Arc<dyn Clock>) -> Result<Self, RunnerError> {
+    pub fn open(
+        directory: PathBuf,
+        bytes: u64,
+        size: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, RunnerError> {
         let file = |source| RunnerError::File { action: "empty", path: directory.clone(), source };
         match fs::remove_dir_all(&directory) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file(error)),

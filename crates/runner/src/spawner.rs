@@ -13,7 +13,7 @@ use linux::namespace::{self, SingleThreaded};
 use linux::seccomp::Filter;
 use serde::{Deserialize, Serialize};
 
-use crate::error::RunnerError;
+use crate::error::{RunnerError, chain};
 use crate::place::IDS_PER_SANDBOX;
 use crate::sandbox::init::{self, Inherited, Plan};
 
@@ -74,10 +74,8 @@ impl Spawner {
         group: Option<&OwnedFd>,
     ) -> Result<Spawned, RunnerError> {
         let failed = |source: CallError| RunnerError::Spawn { source };
-        let request = serde_json::to_vec(&Request { id_base, into_group: group.is_some(), plan }).map_err(|source| RunnerError::Encode {
-            what: "spawn request",
-            source,
-        })?;
+        let request = serde_json::to_vec(&Request { id_base, into_group: group.is_some(), plan })
+            .map_err(|source| RunnerError::Encode { what: "spawn request", source })?;
         let mut descriptors = vec![
             inherited.control.as_fd(),
             inherited.listener.as_fd(),
@@ -100,7 +98,9 @@ impl Spawner {
         *guard = Some(socket);
         match (answer, answered.into_iter().next()) {
             (Answer::Started { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd }),
-            (Answer::Started { pid }, None) => Err(RunnerError::Refused { reason: format!("no descriptor of {pid}") }),
+            (Answer::Started { pid }, None) => {
+                Err(RunnerError::Refused { reason: format!("no descriptor of {pid}") })
+            }
             (Answer::Failed { reason }, _) => Err(RunnerError::Refused { reason }),
         }
     }
@@ -114,7 +114,8 @@ impl Spawner {
         command.args(arguments).stdin(Stdio::from(theirs)).stdout(Stdio::null()).env_clear();
         // Detached from the terminal's process group, so that Ctrl-C reaches the server alone.
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let child = command.spawn().map_err(|source| RunnerError::Launch { program: program.clone(), source })?;
+        let child =
+            command.spawn().map_err(|source| RunnerError::Launch { program: program.clone(), source })?;
         // Reaped by its own thread: it lives as long as the runner.
         std::thread::spawn(move || {
             let mut child = child;
@@ -128,7 +129,8 @@ impl Spawner {
 pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
     let failed = |source: CallError| RunnerError::Spawn { source };
     let proof = SingleThreaded::prove().map_err(failed)?;
-    let compile = |names: &[&str]| Filter::compile(POLICY, names).map_err(|source| RunnerError::Policy { source });
+    let compile =
+        |names: &[&str]| Filter::compile(POLICY, names).map_err(|source| RunnerError::Policy { source });
     compile(&POLICY_INHERITED)?.install().map_err(failed)?;
     let filter = compile(&POLICY_ADDED)?;
     let mut buffer = vec![0; 64 * 1024];
@@ -167,7 +169,8 @@ fn spawn(
     let (control, listener, daemon, settings) = (next()?, next()?, next()?, next()?);
     let mut doors: Vec<OwnedFd> = descriptors.collect();
     let group = if request.into_group { doors.pop() } else { None };
-    let (ready, go) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let (ready, go) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let plan = &request.plan;
     let mut inherited = Some(Inherited { control, listener, daemon, settings, doors });
     let body = || {
@@ -180,9 +183,9 @@ fn spawn(
         }
     };
     let child = namespace::spawn(proof, namespace::ALL, group.as_ref().map(AsFd::as_fd), body);
-    let child = child.map_err(|error| describe(&error))?;
+    let child = child.map_err(|error| chain(&error))?;
     // Without its byte the child ends by itself.
-    namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX).map_err(|error| describe(&error))?;
+    namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX).map_err(|error| chain(&error))?;
     rustix::io::write(&go, b"g").map_err(|error| error.to_string())?;
     Ok(Spawned { pid: child.pid, pidfd: child.pidfd })
 }
@@ -191,22 +194,10 @@ fn spawn(
 fn become_daemon(plan: &Plan, filter: &Filter, inherited: Inherited) -> i32 {
     let Ok(control) = inherited.control.try_clone() else { return 1 };
     let Err(error) = init::run(plan, filter, inherited);
-    let message = format!("E{}", describe(&error));
+    let message = format!("E{}", chain(&error));
     // When the runner is gone nobody is left to tell.
     let _ = linux::socket::send(&control, message.as_bytes(), &[]);
     1
-}
-
-/// Prints an error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
-    }
-    text
 }
 
 impl Spawned {
@@ -219,7 +210,8 @@ impl Spawned {
 /// Waits until the process behind `pidfd` has ended, at most `timeout_ms`; tells whether it has.
 pub fn wait(pidfd: &OwnedFd, timeout_ms: u32) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout = Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
+    let timeout =
+        Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
     loop {
         let mut descriptors = [PollFd::new(pidfd, PollFlags::IN)];
         match poll(&mut descriptors, Some(&timeout)) {

@@ -43,23 +43,24 @@ pub async fn bootstrap(
     let now = clock.now();
     let known = store.user_get(&user_id).await.map_err(failed("find the admin"))?.is_some();
     if !known {
-        let user = User { id: user_id.clone(), name: "Admin".to_owned(), email: String::new(), created_at: now };
+        let user =
+            User { id: user_id.clone(), name: "Admin".to_owned(), email: String::new(), created_at: now };
         store.user_insert(&user).await.map_err(failed("make the admin"))?;
     }
-    let organization = store.organization_get_personal(&user_id).await.map_err(failed("find the organization"))?;
-    let organization = match organization {
-        Some(organization) => organization,
-        None => {
-            let organization = Organization {
-                id: OrganizationId::random(random),
-                name: "Personal".to_owned(),
-                personal: true,
-                created_by: user_id.clone(),
-                created_at: now,
-            };
-            store.organization_insert(&organization).await.map_err(failed("make the organization"))?;
-            organization
-        }
+    let organization =
+        store.organization_get_personal(&user_id).await.map_err(failed("find the organization"))?;
+    let organization = if let Some(organization) = organization {
+        organization
+    } else {
+        let organization = Organization {
+            id: OrganizationId::random(random),
+            name: "Personal".to_owned(),
+            personal: true,
+            created_by: user_id.clone(),
+            created_at: now,
+        };
+        store.organization_insert(&organization).await.map_err(failed("make the organization"))?;
+        organization
     };
     let key = match given {
         Some(key) => key.to_owned(),
@@ -101,7 +102,8 @@ fn write_key(data_directory: &Path, key: &str) -> Result<(), ServerError> {
     let path = data_directory.join(KEY_FILE);
     let incoming = data_directory.join("admin-api-key.incoming");
     let write = || {
-        let mut file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&incoming)?;
+        let mut file =
+            std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&incoming)?;
         writeln!(file, "{key}")?;
         fs::rename(&incoming, &path)
     };
@@ -118,8 +120,11 @@ mod tests {
     async fn the_key_is_made_once_kept_private_and_can_be_replaced() {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(&home.path().join("daytona.db")).await.unwrap();
-        let run = |given: Option<&'static str>| bootstrap(&store, home.path(), given, &SystemClock, &SystemRandom);
-        let AdminKey::Generated(first) = run(None).await.unwrap() else { panic!("the first start makes a key") };
+        let run =
+            |given: Option<&'static str>| bootstrap(&store, home.path(), given, &SystemClock, &SystemRandom);
+        let AdminKey::Generated(first) = run(None).await.unwrap() else {
+            panic!("the first start makes a key")
+        };
         let path = home.path().join(KEY_FILE);
         assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), first);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use rustix::fs::{FlockOperation, flock};
 use runner::net::subnet::Subnet;
+use rustix::fs::{FlockOperation, flock};
 use service::settings::SandboxSettings;
 use sha2::{Digest as _, Sha256};
 
@@ -41,9 +41,9 @@ impl Claim {
         let path = data_directory.join("lock");
         let directory = lock(&path)?.ok_or(ServerError::DirectoryInUse { path })?;
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::create_dir_all(locks)
-            .and_then(|()| fs::set_permissions(locks, private))
-            .map_err(|source| ServerError::File { action: "make directory", path: locks.to_owned(), source })?;
+        fs::create_dir_all(locks).and_then(|()| fs::set_permissions(locks, private)).map_err(|source| {
+            ServerError::File { action: "make directory", path: locks.to_owned(), source }
+        })?;
         let instance = instance(data_directory);
         let chosen = data_directory.join("network");
         let earlier = fs::read_to_string(&chosen).ok().and_then(|text| text.trim().parse::<u8>().ok());
@@ -61,8 +61,11 @@ impl Claim {
             if !free.map_err(|source| ServerError::Network { source })? {
                 continue;
             }
-            fs::write(&chosen, slot.to_string())
-                .map_err(|source| ServerError::File { action: "write", path: chosen.clone(), source })?;
+            fs::write(&chosen, slot.to_string()).map_err(|source| ServerError::File {
+                action: "write",
+                path: chosen.clone(),
+                source,
+            })?;
             let ids = u32::from(slot).saturating_mul(sandbox.id_range_count).saturating_mul(IDS_PER_SANDBOX);
             let id_base = sandbox.id_range_start.saturating_add(ids);
             return Ok(Self { instance, network, id_base, _locks: [directory, held] });
@@ -74,7 +77,10 @@ impl Claim {
 /// Returns the `slot`th network of the same size after the first.
 fn shifted(first: Ipv4Addr, prefix: u8, slot: u8) -> Subnet {
     let size = 1_u32.checked_shl(32 - u32::from(prefix)).unwrap_or_default();
-    Subnet::around(Ipv4Addr::from_bits(first.to_bits().wrapping_add(size.wrapping_mul(u32::from(slot)))), prefix)
+    Subnet::around(
+        Ipv4Addr::from_bits(first.to_bits().wrapping_add(size.wrapping_mul(u32::from(slot)))),
+        prefix,
+    )
 }
 
 /// Locks a file for as long as it is open; `None` when another process holds it.
@@ -92,7 +98,7 @@ fn lock(path: &PathBuf) -> Result<Option<File>, ServerError> {
 /// Derives a name from the data directory, so that a restarted server finds what it left on the host.
 pub fn instance(data_directory: &Path) -> String {
     let digest = Sha256::digest(data_directory.as_os_str().as_encoded_bytes());
-    digest.iter().take(3).map(|byte| format!("{byte:02x}")).collect()
+    types::hex::encode(digest.get(..3).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -104,8 +110,12 @@ mod tests {
     fn two_servers_never_share() {
         let home = tempfile::tempdir().unwrap();
         let network = Ipv4Network::parse("10.231.0.0/20").unwrap();
-        let sandbox =
-            SandboxSettings { network, network_allow: vec![], id_range_start: 1_000_000, id_range_count: 4096 };
+        let sandbox = SandboxSettings {
+            network,
+            network_allow: vec![],
+            id_range_start: 1_000_000,
+            id_range_count: 4096,
+        };
         let (one, two) = (home.path().join("one"), home.path().join("two"));
         for directory in [&one, &two] {
             std::fs::create_dir(directory).unwrap();
@@ -116,7 +126,10 @@ mod tests {
         assert_ne!(first.instance, second.instance);
         assert_eq!(second.network.to_string(), "10.231.16.0/20");
         assert_eq!(second.id_base - first.id_base, 4096 * IDS_PER_SANDBOX);
-        assert!(matches!(Claim::take(&one, &sandbox, false, &locks), Err(ServerError::DirectoryInUse { .. })));
+        assert!(matches!(
+            Claim::take(&one, &sandbox, false, &locks),
+            Err(ServerError::DirectoryInUse { .. })
+        ));
         drop((first, second));
         let again = Claim::take(&two, &sandbox, false, &locks).unwrap();
         assert_eq!(again.network.to_string(), "10.231.16.0/20", "a server keeps the network it had");

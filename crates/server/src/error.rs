@@ -16,7 +16,9 @@ pub enum ServerError {
     #[error("claim {}: another server uses this data directory; stop it or choose another with --data-dir", path.display())]
     DirectoryInUse { path: PathBuf },
     /// Another server uses the network.
-    #[error("claim network {network}: another server on this host uses it; choose another with SANDBOX_NETWORK")]
+    #[error(
+        "claim network {network}: another server on this host uses it; choose another with SANDBOX_NETWORK"
+    )]
     NetworkInUse { network: String },
     /// The host's links could not be read.
     #[error("find a free network for sandboxes")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use engine::port::{Class, Runner, RunnerError, Started};
-use runner::error::Class as HostClass;
+use runner::error::{Class as HostClass, chain};
 use runner::host::{Host, Presence};
 use runner::sandbox::spec::Spec;
 use service::Tasks;
@@ -37,7 +37,10 @@ impl LocalRunner {
         let Some(pidfd) = self.host.process(&id.to_string()) else { return };
         let ended = self.ended.clone();
         self.tasks.spawn_until_shutdown("sandbox watch", async move {
-            #[expect(deprecated, reason = "its successor is unsafe for types other than owned descriptors; this is one")]
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe for types other than owned descriptors; this is one"
+            )]
             let registered = AsyncFd::new(pidfd);
             let Ok(pidfd) = registered else { return };
             if pidfd.readable().await.is_ok() {
@@ -80,14 +83,7 @@ struct Cause(runner::error::RunnerError);
 
 impl std::fmt::Display for Cause {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut cause = std::error::Error::source(&self.0);
-        let mut first = true;
-        while let Some(error) = cause {
-            write!(formatter, "{}{error}", if first { "" } else { ": " })?;
-            first = false;
-            cause = error.source();
-        }
-        Ok(())
+        std::error::Error::source(&self.0).map_or(Ok(()), |cause| formatter.write_str(&chain(cause)))
     }
 }
 

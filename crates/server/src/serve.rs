@@ -79,7 +79,8 @@ impl Server {
             .map_err(|source| ServerError::Store { action: "open the tables", source })?;
         let given = settings.api.admin_api_key.as_ref().map(service::secret::Secret::expose);
         let admin_key = bootstrap(&store, &data_directory, given, &*clock, &*random).await?;
-        let host = open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
+        let host =
+            open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
 
         let tasks = Tasks::new();
         let (ended, news) = tokio::sync::mpsc::unbounded_channel();
@@ -274,9 +275,12 @@ fn api_settings(settings: &Settings) -> api::Settings {
 /// Returns what the host has: nobody is told that a sandbox can have more. Disks are sparse, so theirs is the bound
 /// that the formatter has.
 fn host_resources() -> Resources {
-    let cpu = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
+    let cpu = std::thread::available_parallelism()
+        .map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX));
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kibibytes = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().split(' ').next()?.parse().ok());
+    let kibibytes = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().split(' ').next()?.parse().ok());
     let memory_gib = kibibytes.map_or(1, |kibibytes: u64| kibibytes.div_ceil(1 << 20));
     Resources { cpu, gpu: 0, memory_gib: u32::try_from(memory_gib).unwrap_or(u32::MAX), disk_gib: 1024 }
 }

@@ -1,7 +1,5 @@
 //! Rows of API keys. The key's text is hashed at this door and kept nowhere.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::SqliteRow;
 use types::api_key::{ApiKey, Permission};
@@ -20,11 +18,7 @@ const DELETE: &str = "DELETE FROM api_key WHERE id = $1";
 /// Returns what is kept of a key's text: its SHA-256 in lowercase hexadecimal. Keys are long and random, so that no salt
 /// is needed and the lookup can be an index.
 pub fn hash(key: &str) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(key.as_bytes()) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    types::hex::encode(&Sha256::digest(key.as_bytes()))
 }
 
 impl Store {

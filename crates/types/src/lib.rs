@@ -7,6 +7,7 @@
 #![warn(missing_docs)]
 
 pub mod clock;
+pub mod hex;
 pub mod random;
 pub mod id;
 pub mod resource;

@@ -42,14 +42,9 @@ pub fn lowercase_token(random: &dyn Random, length: usize) -> String {
 
 /// Returns `bytes` random bytes as lowercase hexadecimal, twice as many characters.
 pub fn hex_token(random: &dyn Random, bytes: usize) -> String {
-    use std::fmt::Write as _;
     let mut buffer = vec![0_u8; bytes];
     random.fill(&mut buffer);
-    let mut token = String::with_capacity(bytes * 2);
-    for byte in buffer {
-        let _ = write!(token, "{byte:02x}");
-    }
-    token
+    crate::hex::encode(&buffer)
 }
 
 #[cfg(test)]

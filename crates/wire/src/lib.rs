@@ -1,4 +1,4 @@
-//! What others *see*: the shapes of the published interface, for serde and OpenAPI, and nothing else.
+//! What others *see*: the shapes of the published interface, for serde and `OpenAPI`, and nothing else.
 //!
 //! Must not know: the domain (`types`), how anything is done. Start at [`error::ErrorBody`], the one error shape that
 //! every official SDK reads. Invariants: field names, presence and number formats are what the SDKs parse byte for

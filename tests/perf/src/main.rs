@@ -58,7 +58,8 @@ fn main() -> Result<()> {
     let rows = measured.rows()?;
     print(&rows);
     if let Some(path) = &args.json {
-        let document: serde_json::Map<_, _> = rows.iter().map(|row| (row.name.to_owned(), row.json())).collect();
+        let document: serde_json::Map<_, _> =
+            rows.iter().map(|row| (row.name.to_owned(), row.json())).collect();
         let text = serde_json::to_string_pretty(&document)?;
         std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
     }
@@ -78,8 +79,8 @@ pub(crate) struct Measured {
 
 impl Measured {
     fn rows(&self) -> Result<Vec<Row>> {
-        let container = self.floor_container.percentile(50.0)?;
-        let spawn = self.floor_spawn.percentile(50.0)?;
+        let container = self.floor_container.percentile(50)?;
+        let spawn = self.floor_spawn.percentile(50)?;
         [
             ("create_started", &self.create_started, container),
             ("create_first_output", &self.create_first_output, container),
@@ -96,7 +97,11 @@ impl Measured {
 
 fn print(rows: &[Row]) {
     let mut out = std::io::stdout();
-    let _ = writeln!(out, "{:<22}{:>6}{:>10}{:>10}{:>10}{:>12}", "step (ms)", "n", "p50", "p95", "p99", "p50 / floor");
+    let _ = writeln!(
+        out,
+        "{:<22}{:>6}{:>10}{:>10}{:>10}{:>12}",
+        "step (ms)", "n", "p50", "p95", "p99", "p50 / floor"
+    );
     for row in rows {
         let Row { name, n, p50, p95, p99, ratio } = row;
         let _ = writeln!(out, "{name:<22}{n:>6}{p50:>10.2}{p95:>10.2}{p99:>10.2}{ratio:>12.2}");

@@ -57,7 +57,8 @@ impl Product {
             .arg(&self.home)
             .output()?;
         let images: Value = serde_json::from_slice(&listed.stdout)?;
-        let digest = images.pointer("/0/layers/0").and_then(Value::as_str).context("no image was imported")?;
+        let digest =
+            images.pointer("/0/layers/0").and_then(Value::as_str).context("no image was imported")?;
         Ok(self.home.join("images/layers").join(digest))
     }
 
@@ -76,7 +77,10 @@ impl Product {
         let sandbox = self.client.send("POST", "/api/sandbox", &json!({}))?;
         measured.create_started.push(started.elapsed());
         let id = sandbox.get("id").and_then(Value::as_str).context("the sandbox has no id")?.to_owned();
-        ensure!(sandbox.get("state").and_then(Value::as_str) == Some("started"), "it is not started: {sandbox}");
+        ensure!(
+            sandbox.get("state").and_then(Value::as_str) == Some("started"),
+            "it is not started: {sandbox}"
+        );
         self.say_hello(&id)?;
         measured.create_first_output.push(started.elapsed());
         for _ in 0..COMMANDS_PER_ROUND {
@@ -93,7 +97,10 @@ impl Product {
     fn say_hello(&mut self, id: &str) -> Result<()> {
         let path = format!("/toolbox/{id}/process/execute");
         let answer = self.client.send("POST", &path, &json!({ "command": "echo hi" }))?;
-        ensure!(answer.get("result").and_then(Value::as_str) == Some("hi\n"), "it printed something else: {answer}");
+        ensure!(
+            answer.get("result").and_then(Value::as_str) == Some("hi\n"),
+            "it printed something else: {answer}"
+        );
         Ok(())
     }
 
@@ -111,7 +118,7 @@ impl Product {
 
 /// Waits for the server's announcement.
 fn connect(server: &mut Child, home: &Path) -> Result<Client> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(ended) = server.try_wait()? {
             bail!("the server ended at once with {ended}");

@@ -30,16 +30,16 @@ impl Samples {
     }
 
     /// Returns the smallest sample that `percent` of all are not above (nearest rank).
-    pub(crate) fn percentile(&self, percent: f64) -> Result<f64> {
+    pub(crate) fn percentile(&self, percent: usize) -> Result<f64> {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
+        let rank = (percent * sorted.len()).div_ceil(100).max(1);
         sorted.get(rank - 1).copied().context("nothing was measured")
     }
 
     pub(crate) fn row(&self, name: &'static str, floor: f64) -> Result<Row> {
-        let p50 = self.percentile(50.0)?;
-        let (p95, p99) = (self.percentile(95.0)?, self.percentile(99.0)?);
+        let p50 = self.percentile(50)?;
+        let (p95, p99) = (self.percentile(95)?, self.percentile(99)?);
         Ok(Row { name, n: self.0.len(), p50, p95, p99, ratio: p50 / floor })
     }
 }
@@ -65,9 +65,10 @@ mod tests {
     #[test]
     fn percentiles_are_samples_of_nearest_rank() {
         let samples = Samples((1..=100).rev().map(f64::from).collect());
-        assert_eq!(samples.percentile(50.0).unwrap(), 50.0);
-        assert_eq!(samples.percentile(99.0).unwrap(), 99.0);
-        assert_eq!(Samples(vec![7.0]).percentile(50.0).unwrap(), 7.0);
-        assert!(Samples::default().percentile(50.0).is_err());
+        let percentile = |percent| samples.percentile(percent).unwrap().to_bits();
+        assert_eq!(percentile(50), 50_f64.to_bits());
+        assert_eq!(percentile(99), 99_f64.to_bits());
+        assert_eq!(Samples(vec![7.0]).percentile(50).unwrap().to_bits(), 7_f64.to_bits());
+        assert!(Samples::default().percentile(50).is_err());
     }
 }

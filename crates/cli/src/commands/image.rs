@@ -27,8 +27,10 @@ pub(crate) fn run(command: ImageCommand) -> anyhow::Result<()> {
             if json {
                 output::data(&json!(images.iter().map(shown).collect::<Vec<_>>()).to_string());
             } else {
-                let lines: Vec<String> =
-                    images.iter().map(|image| format!("{}\t{}", image.name, image.layers.join(","))).collect();
+                let lines: Vec<String> = images
+                    .iter()
+                    .map(|image| format!("{}\t{}", image.name, image.layers.join(",")))
+                    .collect();
                 output::data(&lines.join("\n"));
             }
         }

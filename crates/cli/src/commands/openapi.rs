@@ -2,7 +2,6 @@
 
 use crate::output;
 
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run() {
     output::data(&api::openapi_json());
-    Ok(())
 }

@@ -17,14 +17,18 @@ const STATE_FILE: &str = "server.json";
 
 pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-        output::data(&format!("Start the platform.\n\nUsage: daytona server [SETTINGS]\n\n{}", service::reference::help()));
+        output::data(&format!(
+            "Start the platform.\n\nUsage: daytona server [SETTINGS]\n\n{}",
+            service::reference::help()
+        ));
         return Ok(());
     }
     let (config, listener) = resolve(arguments)?;
     service::telemetry::start(config.settings.log)?;
     let own = std::env::current_exe().context("find the path of this program")?;
     let spawner = vec![own.to_string_lossy().into_owned(), "spawner".to_owned()];
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(&config, listener, spawner))
 }
 
@@ -50,7 +54,10 @@ async fn serve(config: &Config, listener: Option<TcpListener>, spawner: Vec<Stri
     }
     let server = Server::start(config, listener, spawner).await?;
     if let AdminKey::Generated(key) = &server.admin_key {
-        output::note(&format!("admin API key (shown once; kept in {}): {key}", data_dir.join(KEY_FILE).display()));
+        output::note(&format!(
+            "admin API key (shown once; kept in {}): {key}",
+            data_dir.join(KEY_FILE).display()
+        ));
     }
     let state = json!({ "url": server.url, "pid": std::process::id() });
     let path = data_dir.join(STATE_FILE);

@@ -21,7 +21,9 @@ fn client(address: &(String, String), rounds: &AtomicUsize) {
         rounds.fetch_add(1, Ordering::Relaxed);
         if round == 3 {
             let Ok(mut stream) = TcpStream::connect(host) else { return };
-            let head = format!("POST /api/sandbox HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 2\r\n\r\n{{}}");
+            let head = format!(
+                "POST /api/sandbox HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nContent-Length: 2\r\n\r\n{{}}"
+            );
             let _ = stream.write_all(head.as_bytes());
             continue;
         }

@@ -39,7 +39,7 @@ impl Serving {
             .stdin(Stdio::null())
             .spawn()
             .unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let host = loop {
             if let Some(ended) = child.try_wait().unwrap() {
                 panic!("the server ended with {ended}");
@@ -83,9 +83,10 @@ impl Serving {
 
     /// Deletes every sandbox that the server lists, and waits until none is left.
     pub(crate) fn delete_all(&self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            let (_, page) = self.ask("GET", "/api/sandbox?limit=200&includeErroredDeleted=true", &json!({})).unwrap();
+            let (_, page) =
+                self.ask("GET", "/api/sandbox?limit=200&includeErroredDeleted=true", &json!({})).unwrap();
             let items = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
             if items.is_empty() {
                 return;
@@ -123,9 +124,15 @@ impl Drop for Serving {
     }
 }
 
-pub(crate) fn ask(host: &str, key: &str, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+pub(crate) fn ask(
+    host: &str,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) -> std::io::Result<(u16, Value)> {
     let stream = TcpStream::connect(host)?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    stream.set_read_timeout(Some(Duration::from_mins(1)))?;
     testkit::request::request(stream, method, path, key, body)
 }
 

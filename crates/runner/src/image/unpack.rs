@@ -212,7 +212,8 @@ mod tests {
         let _ = unpack(&mut absolute.as_slice(), &layer);
         let hard = archive(&[("grab", EntryType::Link, "../secret")]);
         assert!(unpack(&mut hard.as_slice(), &layer).is_err());
-        let over = archive(&[("file", EntryType::Symlink, "../secret"), ("file", EntryType::Regular, "mine")]);
+        let over =
+            archive(&[("file", EntryType::Symlink, "../secret"), ("file", EntryType::Regular, "mine")]);
         unpack(&mut over.as_slice(), &layer).unwrap();
         assert_eq!(std::fs::read_to_string(layer.join("file")).unwrap(), "mine");
         assert_eq!(std::fs::read_to_string(home.path().join("secret")).unwrap(), "host");

@@ -13,8 +13,7 @@ const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 pub(super) fn require_free_pool(socket: &mut Socket, pool: Subnet, prefix: &str) -> Result<(), NetError> {
     let list_error = |source| NetError::List { prefix: prefix.to_owned(), source };
     let addresses = link::list_addresses(socket).map_err(list_error)?;
-    let inside: Vec<_> =
-        addresses.into_iter().filter(|(_, address)| pool.contains(*address)).collect();
+    let inside: Vec<_> = addresses.into_iter().filter(|(_, address)| pool.contains(*address)).collect();
     if inside.is_empty() {
         return Ok(());
     }

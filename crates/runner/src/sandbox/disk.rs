@@ -60,7 +60,8 @@ impl Disk {
 fn directory(disk: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, CallError> {
     match rustix::fs::mkdirat(disk, name, Mode::from_raw_mode(mode)) {
         Ok(()) => {
-            rustix::fs::chmodat(disk, name, Mode::from_raw_mode(mode), AtFlags::empty()).context("chmodat", name)?;
+            rustix::fs::chmodat(disk, name, Mode::from_raw_mode(mode), AtFlags::empty())
+                .context("chmodat", name)?;
         }
         Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error).context("mkdirat", name),

@@ -65,8 +65,14 @@ const MASKED_FILES: [&str; 7] = [
 ];
 
 /// Hidden directories: firmware, DMI and power data of the host, and its file systems' switches.
-const MASKED_DIRECTORIES: [&str; 6] =
-    ["/proc/acpi", "/proc/scsi", "/sys/firmware", "/sys/class/dmi", "/sys/devices/virtual/dmi", "/sys/kernel/security"];
+const MASKED_DIRECTORIES: [&str; 6] = [
+    "/proc/acpi",
+    "/proc/scsi",
+    "/sys/firmware",
+    "/sys/class/dmi",
+    "/sys/devices/virtual/dmi",
+    "/sys/kernel/security",
+];
 
 /// Parts of `/proc` that may be read but not written, on top of what the user namespace refuses.
 const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/tty"];
@@ -75,7 +81,11 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// Sets the sandbox up and becomes the daemon; returns only the error that stopped it.
-pub fn run(plan: &Plan, filter: &linux::seccomp::Filter, inherited: Inherited) -> Result<Infallible, CallError> {
+pub fn run(
+    plan: &Plan,
+    filter: &linux::seccomp::Filter,
+    inherited: Inherited,
+) -> Result<Infallible, CallError> {
     linux::cgroup::enter(&inherited.doors)?;
     linux::namespace::become_root()?;
     rustix::process::setsid().context("setsid", "first process")?;
@@ -129,7 +139,8 @@ fn receive(control: impl AsFd) -> Result<(Step, Option<OwnedFd>), CallError> {
     let mut buffer = [0; 4096];
     let (length, descriptors) = linux::socket::receive(control, &mut buffer)?;
     let message = buffer.get(..length).filter(|message| !message.is_empty());
-    let message = message.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof)).context("receive", "step")?;
+    let message =
+        message.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof)).context("receive", "step")?;
     let step = serde_json::from_slice(message).map_err(io::Error::from).context("receive", "step")?;
     Ok((step, descriptors.into_iter().next()))
 }
@@ -158,7 +169,11 @@ impl Parts {
             proc: mount::filesystem("proc", &[], quiet_without_devices)?,
             sys: mount::filesystem("sysfs", &[], read_only)?,
             dev: mount::filesystem("tmpfs", &[("size", "64k"), ("nr_inodes", "64"), ("mode", "755")], quiet)?,
-            terminals: mount::filesystem("devpts", &[("ptmxmode", "0666"), ("mode", "620"), ("gid", "5")], quiet)?,
+            terminals: mount::filesystem(
+                "devpts",
+                &[("ptmxmode", "0666"), ("mode", "620"), ("gid", "5")],
+                quiet,
+            )?,
             shared_memory: mount::filesystem(
                 "tmpfs",
                 &[("size", "64m"), ("mode", "1777")],
@@ -210,14 +225,16 @@ fn replace(directory: &OwnedFd, name: &str, text: &str) -> Result<(), CallError>
         Err(error) => return Err(error).context("unlinkat", name),
     }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644)).context("openat", name)?;
+    let file =
+        rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644)).context("openat", name)?;
     rustix::io::write(file, text.as_bytes()).context("write", name)?;
     Ok(())
 }
 
 /// Covers what the sandbox shall not see; paths are ours now, below our own `/proc` and `/sys`.
 fn mask() -> Result<(), CallError> {
-    let open = |path: &str| rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+    let open =
+        |path: &str| rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
     for path in MASKED_FILES {
         match open(path) {
             Ok(target) => mount::attach(mount::clone_path("/dev/null")?, target)?,
@@ -225,7 +242,8 @@ fn mask() -> Result<(), CallError> {
             Err(error) => return Err(error).context("open", path),
         }
     }
-    let empty = mount::filesystem("tmpfs", &[("size", "4k"), ("nr_inodes", "2")], Attributes::MOUNT_ATTR_RDONLY)?;
+    let empty =
+        mount::filesystem("tmpfs", &[("size", "4k"), ("nr_inodes", "2")], Attributes::MOUNT_ATTR_RDONLY)?;
     for path in MASKED_DIRECTORIES {
         match open(path) {
             Ok(target) => mount::attach(mount::clone_tree(&empty, "", false)?, target)?,

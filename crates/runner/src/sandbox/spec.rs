@@ -96,8 +96,8 @@ impl Home {
 
     /// Writes the record so that a crash leaves the old or the new one.
     pub fn save(&self, record: &Record) -> Result<(), RunnerError> {
-        let text =
-            serde_json::to_vec(record).map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
+        let text = serde_json::to_vec(record)
+            .map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
         let (path, incoming) = (self.record(), self.directory.join("sandbox.incoming"));
         let file = |source| RunnerError::File { action: "write", path: path.clone(), source };
         fs::write(&incoming, text).map_err(file)?;

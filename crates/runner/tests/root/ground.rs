@@ -44,7 +44,8 @@ static NEXT: AtomicU8 = AtomicU8::new(0);
 /// Reads the daemon that `cargo x test` built.
 #[expect(clippy::disallowed_methods, reason = "the test runner says where the daemon is")]
 pub(crate) fn daemon() -> Vec<u8> {
-    let path = std::env::var("DAYTONA_DAEMON").expect("DAYTONA_DAEMON is not set: run these tests with `cargo x test`");
+    let path = std::env::var("DAYTONA_DAEMON")
+        .expect("DAYTONA_DAEMON is not set: run these tests with `cargo x test`");
     std::fs::read(path).unwrap()
 }
 
@@ -103,7 +104,8 @@ impl Ground {
     pub(crate) fn execute(&self, id: &str, command: &str) -> (i64, String) {
         let stream = UnixStream::connect(self.host().socket(id)).unwrap();
         let body = json!({ "command": command, "timeout": 20 });
-        let (status, answer) = testkit::request::request(stream, "POST", "/process/execute", "", &body).unwrap();
+        let (status, answer) =
+            testkit::request::request(stream, "POST", "/process/execute", "", &body).unwrap();
         assert_eq!(status, 200, "{answer}");
         let code = answer.get("exitCode").and_then(Value::as_i64).unwrap();
         (code, answer.get("result").and_then(Value::as_str).unwrap().trim().to_owned())
@@ -111,7 +113,9 @@ impl Ground {
 }
 
 fn open(settings: &Settings) -> Host {
-    Host::open(settings.clone(), &daemon(), Arc::new(SystemClock), Arc::new(SystemRandom)).map_err(explain).unwrap()
+    Host::open(settings.clone(), &daemon(), Arc::new(SystemClock), Arc::new(SystemRandom))
+        .map_err(explain)
+        .unwrap()
 }
 
 /// Imports an archive under a name; commands run as root.
@@ -126,14 +130,9 @@ pub(crate) fn import(host: &Host, archive: &Path, name: &str) {
 }
 
 /// Prints an error with its causes.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 pub(crate) fn explain(error: runner::error::RunnerError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(&error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
+    runner::error::chain(&error)
 }
 
 /// Orders a sandbox of the tiny image with a fresh id.

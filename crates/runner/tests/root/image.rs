@@ -29,7 +29,9 @@ fn links_in_place_of_mount_points_are_refused_and_leave_nothing() {
     let before = ground.census();
     let outside = tempfile::tempdir().unwrap();
     let target = outside.path().to_str().unwrap();
-    for (name, at) in [("hostile-proc", "proc"), ("hostile-dev", "dev"), ("hostile-sys", "sys"), ("hostile-etc", "etc")] {
+    for (name, at) in
+        [("hostile-proc", "proc"), ("hostile-dev", "dev"), ("hostile-sys", "sys"), ("hostile-etc", "etc")]
+    {
         let refused = start(&ground, name, &[(at, target)]).expect_err(name);
         assert!(refused.contains(at), "{name}: {refused}");
         assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0, "{name} wrote outside");

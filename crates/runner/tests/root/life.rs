@@ -82,8 +82,14 @@ fn root_inside_has_no_power_over_the_host() {
         assert_ne!(code, 0, "{command}: {said}");
     }
     let (_, map) = ground.execute(&spec.id, "cat /proc/self/uid_map");
-    assert!(map.split_whitespace().nth(1).is_some_and(|base| base.parse::<u64>().unwrap() >= 3_500_000_000), "{map}");
-    assert_eq!(ground.execute(&spec.id, "cat /proc/kcore /proc/keys /proc/kmsg 2>/dev/null | head -c 1").1, "");
+    assert!(
+        map.split_whitespace().nth(1).is_some_and(|base| base.parse::<u64>().unwrap() >= 3_500_000_000),
+        "{map}"
+    );
+    assert_eq!(
+        ground.execute(&spec.id, "cat /proc/kcore /proc/keys /proc/kmsg 2>/dev/null | head -c 1").1,
+        ""
+    );
     // Nothing but its own standard streams is open in a command, and the daemon's working directory is inside.
     assert_eq!(ground.execute(&spec.id, "ls /proc/self/fd | echo $(cat)").1, "0 1 2 3");
     ground.host().destroy(&spec.id).map_err(explain).unwrap();

@@ -1,4 +1,5 @@
 //! What needs the real kernel and root: sandboxes made, stopped, found again and removed.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by panicking")]
 
 mod ground;
 mod life;
