@@ -12,6 +12,9 @@ use crate::settings::Settings;
 
 const NAME_CHARACTERS: usize = 255;
 const USER_CHARACTERS: usize = 64;
+const SNAPSHOT_BYTES: usize = 255;
+/// How much of a refused snapshot's name is told back.
+const SHOWN_CHARACTERS: usize = 32;
 const MAP_ENTRIES: usize = 1_024;
 const MAP_BYTES: usize = 128 * 1_024;
 
@@ -40,6 +43,27 @@ pub(crate) fn user(user: &str) -> Result<(), ApiError> {
         Ok(())
     } else {
         Err(ApiError::invalid("user must be a user name or number inside the sandbox"))
+    }
+}
+
+/// Checks a snapshot's name before anything looks for it: none that exists is longer.
+pub(crate) fn snapshot(name: &str) -> Result<(), ApiError> {
+    if name.len() <= SNAPSHOT_BYTES && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let shown: String =
+        name.chars().filter(|character| !character.is_control()).take(SHOWN_CHARACTERS).collect();
+    Err(ApiError::invalid(format!(
+        "Snapshot {shown}… not found: a name has at most {SNAPSHOT_BYTES} bytes and no control characters"
+    )))
+}
+
+/// Checks the beginning of a name or id that a list is filtered by: the database bounds patterns.
+pub(crate) fn prefix(field: &str, text: &str) -> Result<(), ApiError> {
+    if text.chars().count() <= NAME_CHARACTERS {
+        Ok(())
+    } else {
+        Err(ApiError::invalid(format!("{field} must be at most {NAME_CHARACTERS} characters long")))
     }
 }
 

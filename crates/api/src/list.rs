@@ -159,8 +159,8 @@ pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
     regions.extend(query.texts("regions"));
     query.truth("includeWarm")?;
     Ok(Filter {
-        id_prefix: query.text("id").map(str::to_owned),
-        name_prefix: query.text("name").map(str::to_owned),
+        id_prefix: prefix(query, "id")?,
+        name_prefix: prefix(query, "name")?,
         labels: labels(query)?,
         states: if nothing { Some(Vec::new()) } else { states(query)? },
         errored_deleted: query.truth("includeErroredDeleted")?.unwrap_or(false),
@@ -177,6 +177,14 @@ pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
             most: query.moment("lastEventBefore")?,
         },
     })
+}
+
+fn prefix(query: &Query, field: &str) -> Result<Option<String>, ApiError> {
+    let Some(text) = query.text(field) else {
+        return Ok(None);
+    };
+    crate::limits::prefix(field, text)?;
+    Ok(Some(text.to_owned()))
 }
 
 fn numbers(query: &Query, least: &str, most: &str) -> Result<Range<u32>, ApiError> {

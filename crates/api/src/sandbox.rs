@@ -59,6 +59,7 @@ async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Resul
     let region = region(asked.target.as_deref(), &settings.region)?;
     let snapshot_name = asked.snapshot.clone().filter(|name| !name.is_empty());
     let snapshot_name = snapshot_name.unwrap_or_else(|| settings.default_snapshot.clone());
+    limits::snapshot(&snapshot_name)?;
     let snapshot = state.runner.snapshot(&snapshot_name).await?;
     let snapshot =
         snapshot.ok_or_else(|| ApiError::invalid(format!("Snapshot {snapshot_name} not found")))?;

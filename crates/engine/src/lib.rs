@@ -2,7 +2,8 @@
 //!
 //! Must not know: HTTP, how a host does anything (that is behind [`port::Runner`]). Start at [`engine::Engine`]; what it
 //! decides is [`plan::plan`], what it does is [`act::act`]. Invariants: one sandbox has one step at a time; a step is one
-//! call that may be repeated; a wake is a hint and never believed, the row is; only this crate writes `observed`.
+//! call that may be repeated; a wake is a reason to look, and what is done follows from the row alone, read or handed over
+//! as just written; only this crate writes `observed`.
 #![forbid(unsafe_code)]
 
 pub mod port;

@@ -143,14 +143,18 @@ pub fn format(file: &File, size_bytes: u64, identity: [u8; 16], now_seconds: u32
 fn bitmap(used: u32, valid: u32) -> Vec<u8> {
     let mut bits = vec![0_u8; BLOCK as usize];
     for (index, byte) in bits.iter_mut().enumerate() {
-        for bit in 0..8_u32 {
-            let position = u32::try_from(index).unwrap_or(u32::MAX) * 8 + bit;
-            if position < used || position >= valid {
-                *byte |= 1 << bit;
-            }
-        }
+        let first = u32::try_from(index).unwrap_or(u32::MAX) * 8;
+        // Bits below `used` from the low end, bits from `valid` on from the high end.
+        let low = used.saturating_sub(first).min(8);
+        let high = 8 - valid.saturating_sub(first).min(8);
+        *byte = ones(low) | !ones(8 - high);
     }
     bits
+}
+
+/// Returns a byte whose lowest `count` bits are set.
+fn ones(count: u32) -> u8 {
+    u8::try_from((1_u32 << count) - 1).unwrap_or(u8::MAX)
 }
 
 fn descriptors(layout: Layout) -> Vec<u8> {

@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
     fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
@@ -97,7 +97,9 @@ pub fn overlay(lowers: &[OwnedFd], upper: impl AsFd, work: impl AsFd) -> Result<
     fsconfig_set_fd(&context, "workdir", work).context("fsconfig", "overlay workdir")?;
     fsconfig_set_string(&context, "source", "sandbox").context("fsconfig", "overlay source")?;
     create(&context, "overlay")?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).context("fsmount", "overlay")
+    // Its devices are those of `/dev`, a mount of its own.
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", "overlay")
 }
 
 /// Makes the file system that was described; a failure says what the kernel says of it.
@@ -163,9 +165,28 @@ pub fn ensure_directory(root: impl AsFd, path: &str) -> Result<OwnedFd, CallErro
     open_inside(root, path, flags)
 }
 
-/// Opens the regular file `path` below `root`, making it when missing.
-pub fn ensure_file(root: impl AsFd, path: &str) -> Result<OwnedFd, CallError> {
-    let create = OFlags::CREATE | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    rustix::fs::openat2(root, path, create, Mode::from_raw_mode(0o644), resolve).context("openat2", path)
+/// Opens the regular file `name` in `directory` as a place to mount on, making it when missing. Anything else that an
+/// image put there, a link say, is removed first.
+pub fn ensure_file(directory: impl AsFd, name: &str) -> Result<OwnedFd, CallError> {
+    let place = OFlags::PATH | OFlags::NOFOLLOW;
+    let is_file = |found: &OwnedFd| {
+        rustix::fs::fstat(found).is_ok_and(|status| FileType::from_raw_mode(status.st_mode).is_file())
+    };
+    match open_inside(directory.as_fd(), name, place) {
+        Ok(found) if is_file(&found) => return Ok(found),
+        Err(error) if error.errno() == rustix::io::Errno::NOENT.raw_os_error() => {}
+        _ => rustix::fs::unlinkat(directory.as_fd(), name, AtFlags::empty()).context("unlinkat", name)?,
+    }
+    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory.as_fd(), name, create, Mode::from_raw_mode(0o644))
+        .context("openat", name)?;
+    open_inside(directory, name, place)
+}
+
+/// Writes a new file of a file system that nobody else sees yet.
+pub fn write_file(directory: impl AsFd, name: &str, text: &str) -> Result<(), CallError> {
+    let create = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file =
+        rustix::fs::openat(directory, name, create, Mode::from_raw_mode(0o644)).context("openat", name)?;
+    std::io::Write::write_all(&mut std::fs::File::from(file), text.as_bytes()).context("write", name)
 }

@@ -97,6 +97,20 @@ pub fn user_namespace(pid: i32) -> Result<OwnedFd, CallError> {
     std::fs::File::open(&path).map(OwnedFd::from).context("open", path)
 }
 
+/// Keeps this process's capabilities when its effective user changes (capabilities(7), `SECBIT_NO_SETUID_FIXUP`). New
+/// user namespaces start without it.
+pub fn keep_capabilities_as_any_user() -> Result<(), CallError> {
+    let bits = rustix::thread::CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    rustix::thread::set_capabilities_secure_bits(bits).context("prctl PR_SET_SECUREBITS", "NO_SETUID_FIXUP")
+}
+
+/// Makes `user` the one in whose name this process does what follows; 0 is itself again.
+pub fn act_as(user: u32) -> Result<(), CallError> {
+    use rustix::process::Uid;
+    let effective = Uid::from_raw(user);
+    rustix::thread::set_thread_res_uid(Uid::ROOT, effective, Uid::ROOT).context("setresuid", user)
+}
+
 /// Becomes root of the namespace this process is in, with no other group.
 pub fn become_root() -> Result<(), CallError> {
     use rustix::process::{Gid, Uid};

@@ -42,6 +42,19 @@ fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), CallError> {
     }
 }
 
+/// Chooses whether ended children of this process vanish by themselves or stay until somebody asks how they ended
+/// (sigaction(2), `SIGCHLD` set to `SIG_IGN`). What was chosen passes on to children and programs.
+pub fn forget_ended_children(forget: bool) -> Result<(), CallError> {
+    let action = if forget { libc::SIG_IGN } else { libc::SIG_DFL };
+    // SAFETY: neither disposition runs code of ours.
+    let before = unsafe { libc::signal(libc::SIGCHLD, action) };
+    if before == libc::SIG_ERR {
+        Err(std::io::Error::last_os_error()).context("signal", "SIGCHLD")
+    } else {
+        Ok(())
+    }
+}
+
 /// Collects one ended child of this process without waiting; `None` when none has ended.
 pub fn reap() -> Option<i32> {
     match rustix::process::wait(rustix::process::WaitOptions::NOHANG) {

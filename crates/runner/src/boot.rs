@@ -6,7 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 
-use linux::cgroup::Hierarchy;
+use linux::cgroup::{Group, Hierarchy};
 use linux::errno::{CallError, Context as _};
 
 use crate::error::RunnerError;
@@ -86,7 +86,7 @@ impl Ground<'_> {
             self.hierarchy.create(self.group_parent, id, &limits).map_err(failed("limit the processes"))?;
         undo.push({
             let group = group.clone();
-            move || drop(group.remove())
+            move || drop(dissolve(&group))
         });
         let group_directory = match group.version_2() {
             Some(path) => Some(open(path).map_err(failed("open the control group"))?),
@@ -224,4 +224,24 @@ pub fn end(pidfd: &OwnedFd) {
     // Either the process is ours to kill or it is gone already.
     let _ = linux::process::kill(pidfd);
     let _ = crate::spawner::wait(pidfd, 10_000);
+}
+
+/// Removes a control group, ending what is still in it.
+pub fn dissolve(group: &Group) -> Result<(), CallError> {
+    // A group is busy for a moment after its last process.
+    let mut attempts = 0;
+    loop {
+        match group.remove() {
+            Err(error) if error.errno() == rustix::io::Errno::BUSY.raw_os_error() && attempts < 500 => {
+                for pid in group.processes() {
+                    if let Ok(Some(pidfd)) = linux::process::open(pid) {
+                        end(&pidfd);
+                    }
+                }
+                attempts += 1;
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            }
+            done => return done,
+        }
+    }
 }

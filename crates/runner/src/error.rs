@@ -57,12 +57,17 @@ pub enum RunnerError {
     /// The first process failed before the daemon answered.
     #[error("start the daemon of sandbox {id}: {reason}")]
     Boot { id: String, reason: String },
+    /// The host cannot limit what sandboxes use.
+    #[error(
+        "limit what sandboxes use: this host has no control groups for {missing}; mount them, or boot with cgroup v2"
+    )]
+    Unlimited { missing: String },
     /// The sandbox is not here.
     #[error("find sandbox {id} on this host")]
     Missing { id: String },
     /// All addresses and id ranges are in use.
     #[error(
-        "find a free place for sandbox {id}: all {places} are taken; delete sandboxes or widen SANDBOX_NETWORK"
+        "find a free place for sandbox {id}: all {places} are taken; delete sandboxes or widen --sandbox-network"
     )]
     Full { id: String, places: u32 },
     /// A message could not be written.

@@ -1,9 +1,8 @@
-//! All that lives on this host: the one mutable table, and what finds it again after a crash.
+//! A machine that runs sandboxes: makes, starts, stops, removes and looks.
 
-use std::collections::{BTreeSet, HashMap};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use fs_err as fs;
 use linux::cgroup::Hierarchy;
@@ -19,6 +18,7 @@ use crate::pool::Pool;
 use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{Home, Record, Spec};
 use crate::spawner::Spawner;
+use crate::table::{Entry, Table};
 
 /// What a host is told.
 #[derive(Debug, Clone)]
@@ -70,30 +70,12 @@ pub struct Host {
     spawner: Spawner,
     daemon: OwnedFd,
     pool: Pool,
-    table: Mutex<Table>,
+    table: Table,
+    warnings: Vec<String>,
     /// Holds the directory of sockets open: their paths lead through this descriptor.
     run: OwnedFd,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    entries: HashMap<String, Arc<Mutex<Entry>>>,
-    indexes: BTreeSet<u32>,
-}
-
-/// One sandbox; its lock is held for the whole of an operation, so that two never meet.
-#[derive(Debug)]
-struct Entry {
-    home: Home,
-    index: u32,
-    record: Option<Record>,
-    process: Option<OwnedFd>,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Host {
@@ -115,22 +97,36 @@ impl Host {
         }
         let host = |action: &'static str| move |source| RunnerError::Host { action, source };
         let hierarchy = Hierarchy::detect().map_err(host("find the control groups"))?;
+        let missing = hierarchy.missing();
+        if !missing.is_empty() {
+            return Err(RunnerError::Unlimited { missing: missing.join(", ") });
+        }
         let daemon = linux::exec::seal("daytona-daemon", daemon).map_err(host("seal the daemon"))?;
         let run = settings.data_directory.join("run");
         let run = fs::File::open(&run)
             .map(|run| OwnedFd::from(run.into_parts().0))
             .map_err(|source| RunnerError::File { action: "open", path: run, source })?;
-        let table = recover(&settings, run.as_fd())?;
-        let running: Vec<net::Running> =
-            table.entries.values().filter_map(|entry| locked(entry).running()).collect();
-        let network = Network::open(&settings.network, &running)
+        let (table, warnings) = Table::recover(&settings.data_directory, run.as_fd())?;
+        let network = Network::open(&settings.network, &table.running())
             .map_err(|source| RunnerError::NetworkHost { source })?;
         let spawner = Spawner::new(settings.spawner.clone());
         let pool = settings.data_directory.join("pool");
-        let pool = Pool::open(pool, settings.ready_disk_bytes, settings.ready_disks, clock.clone())?;
-        let table = Mutex::new(table);
-        let opened =
-            Self { settings, images, hierarchy, network, spawner, daemon, pool, table, run, clock, random };
+        let pool =
+            Pool::open(pool, settings.ready_disk_bytes, settings.ready_disks, clock.clone(), random.clone())?;
+        let opened = Self {
+            settings,
+            images,
+            hierarchy,
+            network,
+            spawner,
+            daemon,
+            pool,
+            table,
+            warnings,
+            run,
+            clock,
+            random,
+        };
         opened.sweep()?;
         Ok(opened)
     }
@@ -148,7 +144,7 @@ impl Host {
 
     /// Lists the ids of all sandboxes of this host.
     pub fn ids(&self) -> Vec<String> {
-        locked(&self.table).entries.keys().cloned().collect()
+        self.table.ids()
     }
 
     /// Returns the images of this host.
@@ -158,25 +154,34 @@ impl Host {
 
     /// Returns where the daemon of a sandbox listens.
     pub fn socket(&self, id: &str) -> PathBuf {
-        Home::new(&self.settings.data_directory, self.run.as_fd(), id).socket
+        self.home(id).socket
+    }
+
+    fn home(&self, id: &str) -> Home {
+        Home::new(&self.settings.data_directory, self.run.as_fd(), id)
     }
 
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
     pub fn create(&self, spec: &Spec) -> Result<String, RunnerError> {
         let image = self.image(&spec.image)?;
-        let entry = self.reserve(&spec.id)?;
-        let mut entry = locked(&entry);
-        if entry.record.is_some() {
-            return self.start_locked(&mut entry, &image);
-        }
-        let made = self.make(&mut entry, spec, &image);
-        if made.is_err() {
-            // What the boot did is undone; what is left is the directory.
-            let removed = entry.home.remove();
-            self.release(&spec.id, entry.index);
-            removed?;
-        }
-        made
+        self.table.with_new(
+            &spec.id,
+            self.places(),
+            || self.home(&spec.id),
+            |entry| {
+                if entry.record.is_some() {
+                    return self.start_entry(entry, &image);
+                }
+                let made = self.make(entry, spec, &image);
+                if made.is_err() {
+                    // A failed boot takes back what it did; here goes what came before and after it.
+                    let removed = self.clear(&spec.id, entry.index).and_then(|()| entry.home.remove());
+                    self.table.remove(&spec.id, entry);
+                    removed?;
+                }
+                made
+            },
+        )
     }
 
     fn make(&self, entry: &mut Entry, spec: &Spec, image: &Image) -> Result<String, RunnerError> {
@@ -214,14 +219,13 @@ impl Host {
 
     /// Starts a sandbox that is here; returns its daemon's version.
     pub fn start(&self, id: &str) -> Result<String, RunnerError> {
-        let entry = self.find(id)?;
-        let mut entry = locked(&entry);
-        let name = entry.record.as_ref().map(|record| record.spec.image.clone()).unwrap_or_default();
-        let image = self.image(&name)?;
-        self.start_locked(&mut entry, &image)
+        self.with(id, |entry| {
+            let name = entry.record.as_ref().map(|record| record.spec.image.clone()).unwrap_or_default();
+            self.start_entry(entry, &self.image(&name)?)
+        })
     }
 
-    fn start_locked(&self, entry: &mut Entry, image: &Image) -> Result<String, RunnerError> {
+    fn start_entry(&self, entry: &mut Entry, image: &Image) -> Result<String, RunnerError> {
         let Some(record) = entry.record.clone() else {
             return Err(RunnerError::Missing { id: entry.home.directory.display().to_string() });
         };
@@ -258,58 +262,57 @@ impl Host {
 
     /// Ends every process; with `force` without asking them first. The files stay.
     pub fn stop(&self, id: &str, force: bool) -> Result<(), RunnerError> {
-        let entry = self.find(id)?;
-        let mut entry = locked(&entry);
-        if let Some(pidfd) = entry.process.take() {
-            if !force && linux::process::terminate(&pidfd).is_ok() {
-                // The daemon keeps the grace itself; a second more and it is taken for stuck.
-                let _ = crate::spawner::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
+        self.with(id, |entry| {
+            if let Some(pidfd) = entry.process.take() {
+                if !force && linux::process::terminate(&pidfd).is_ok() {
+                    // The daemon keeps the grace itself; a second more and it is taken for stuck.
+                    let _ = crate::spawner::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
+                }
+                boot::end(&pidfd);
             }
-            boot::end(&pidfd);
-        }
-        self.tidy(&mut entry)
+            self.tidy(entry)
+        })
     }
 
     /// Removes everything of a sandbox; one that is not here is already removed.
     pub fn destroy(&self, id: &str) -> Result<(), RunnerError> {
-        let entry = match self.find(id) {
-            Ok(entry) => entry,
-            Err(RunnerError::Missing { .. }) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let mut entry = locked(&entry);
-        if let Some(pidfd) = entry.process.take() {
-            boot::end(&pidfd);
-        }
-        self.clear(id, entry.index)?;
-        entry.record = None;
-        entry.home.remove()?;
-        self.release(id, entry.index);
-        Ok(())
+        let destroyed = self.table.with(id, |entry| {
+            if let Some(pidfd) = entry.process.take() {
+                boot::end(&pidfd);
+            }
+            self.clear(id, entry.index)?;
+            entry.record = None;
+            entry.home.remove()?;
+            self.table.remove(id, entry);
+            Ok(())
+        });
+        destroyed.map(Option::unwrap_or_default)
     }
 
     /// Looks at a sandbox.
     pub fn observe(&self, id: &str) -> Result<Presence, RunnerError> {
-        let entry = match self.find(id) {
-            Ok(entry) => entry,
-            Err(RunnerError::Missing { .. }) => return Ok(Presence::Absent),
-            Err(error) => return Err(error),
-        };
-        let mut entry = locked(&entry);
-        if entry.alive() {
-            return Ok(Presence::Started);
-        }
-        if entry.process.take().is_some() {
-            self.tidy(&mut entry)?;
-        }
-        Ok(if entry.record.is_some() { Presence::Stopped } else { Presence::Absent })
+        let seen = self.table.with(id, |entry| {
+            if entry.alive() {
+                return Ok(Presence::Started);
+            }
+            if entry.process.take().is_some() {
+                self.tidy(entry)?;
+            }
+            Ok(if entry.record.is_some() { Presence::Stopped } else { Presence::Absent })
+        });
+        seen.map(|seen| seen.unwrap_or(Presence::Absent))
     }
 
     /// Returns a descriptor that becomes readable when the sandbox has ended; `None` when it does not run.
     pub fn process(&self, id: &str) -> Option<OwnedFd> {
-        let entry = self.find(id).ok()?;
-        let entry = locked(&entry);
-        entry.process.as_ref()?.try_clone().ok()
+        let process =
+            self.table.with(id, |entry| Ok(entry.process.as_ref().and_then(|it| it.try_clone().ok())));
+        process.ok().flatten().flatten()
+    }
+
+    /// Returns what was put aside or left alone when the host was opened, for the log.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Returns what preparing the network found and changed, for the log.
@@ -319,20 +322,27 @@ impl Host {
 
     /// Shuts or opens the network of a sandbox, now and for its next start.
     pub fn set_block_all(&self, id: &str, block_all: bool) -> Result<(), RunnerError> {
-        let entry = self.find(id)?;
-        let mut entry = locked(&entry);
-        let alive = entry.alive();
-        let index = entry.index;
-        let Entry { home, record, .. } = &mut *entry;
-        let Some(record) = record else { return Err(RunnerError::Missing { id: id.to_owned() }) };
-        record.spec.block_all = block_all;
-        home.save(record)?;
-        if alive {
-            self.network
-                .set_block_all(id, index, block_all)
-                .map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
-        }
-        Ok(())
+        self.with(id, |entry| {
+            let alive = entry.alive();
+            let Entry { home, record, index, .. } = entry;
+            let Some(record) = record else { return Err(RunnerError::Missing { id: id.to_owned() }) };
+            record.spec.block_all = block_all;
+            home.save(record)?;
+            if alive {
+                let set = self.network.set_block_all(id, *index, block_all);
+                set.map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls with the entry of a sandbox that must be here.
+    fn with<T>(
+        &self,
+        id: &str,
+        call: impl FnOnce(&mut Entry) -> Result<T, RunnerError>,
+    ) -> Result<T, RunnerError> {
+        self.table.with(id, call)?.ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
     }
 
     fn ground(&self) -> Ground<'_> {
@@ -376,114 +386,27 @@ impl Host {
 
     fn lift_limits(&self, id: &str) -> Result<(), RunnerError> {
         let group = self.hierarchy.group(&self.settings.instance, id);
-        // A group is busy for a moment after its last process.
-        let mut attempts = 0;
-        loop {
-            match group.remove() {
-                Err(error) if error.errno() == rustix::io::Errno::BUSY.raw_os_error() && attempts < 500 => {
-                    attempts += 1;
-                    std::thread::sleep(std::time::Duration::from_millis(2));
-                }
-                done => {
-                    let id = id.to_owned();
-                    return done.map_err(|source| RunnerError::Kernel {
-                        action: "lift the limits",
-                        id,
-                        source,
-                    });
-                }
-            }
-        }
+        boot::dissolve(&group).map_err(|source| RunnerError::Kernel {
+            action: "lift the limits",
+            id: id.to_owned(),
+            source,
+        })
     }
 
-    /// Removes control groups that no sandbox of this host has: a crash came between making and recording.
+    /// Removes control groups of what does not run, and whatever is in them: a crash came between a start and its
+    /// record. Links and rules of what does not run are gone since the network was opened.
     fn sweep(&self) -> Result<(), RunnerError> {
-        let parent = &self.settings.instance;
-        for name in self.hierarchy.list(parent) {
-            if locked(&self.table).entries.contains_key(&name) {
-                continue;
+        for name in self.hierarchy.list(&self.settings.instance) {
+            let runs = self.table.with(&name, |entry| Ok(entry.alive()))?;
+            if runs != Some(true) {
+                self.lift_limits(&name)?;
             }
-            for pid in self.hierarchy.group(parent, &name).processes() {
-                if let Ok(Some(pidfd)) = linux::process::open(pid) {
-                    boot::end(&pidfd);
-                }
-            }
-            // Links and rules of what does not run are gone since the network was opened.
-            self.lift_limits(&name)?;
         }
         Ok(())
-    }
-
-    fn find(&self, id: &str) -> Result<Arc<Mutex<Entry>>, RunnerError> {
-        let table = locked(&self.table);
-        table.entries.get(id).cloned().ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
-    }
-
-    /// Returns the sandbox's entry, giving it a place when it is new.
-    fn reserve(&self, id: &str) -> Result<Arc<Mutex<Entry>>, RunnerError> {
-        let mut table = locked(&self.table);
-        if let Some(entry) = table.entries.get(id) {
-            return Ok(entry.clone());
-        }
-        let places = self.places();
-        let index = (0..places).find(|index| !table.indexes.contains(index));
-        let index = index.ok_or_else(|| RunnerError::Full { id: id.to_owned(), places })?;
-        table.indexes.insert(index);
-        let home = Home::new(&self.settings.data_directory, self.run.as_fd(), id);
-        let entry = Arc::new(Mutex::new(Entry { home, index, record: None, process: None }));
-        table.entries.insert(id.to_owned(), entry.clone());
-        Ok(entry)
     }
 
     /// As many places as there are addresses and ids for.
     fn places(&self) -> u32 {
         self.network.places().min(place::places(self.settings.id_base, self.settings.id_ranges))
     }
-
-    fn release(&self, id: &str, index: u32) {
-        let mut table = locked(&self.table);
-        table.entries.remove(id);
-        table.indexes.remove(&index);
-    }
-}
-
-impl Entry {
-    fn alive(&self) -> bool {
-        let ended = self.process.as_ref().map(|pidfd| crate::spawner::wait(pidfd, 0));
-        matches!(ended, Some(Ok(false)))
-    }
-
-    /// Names the sandbox for the network when it runs.
-    fn running(&self) -> Option<net::Running> {
-        let record = self.record.as_ref().filter(|_| self.alive())?;
-        let sandbox_id = record.spec.id.clone();
-        Some(net::Running { sandbox_id, index: self.index, block_all: record.spec.block_all })
-    }
-}
-
-/// Reads what is on disk: sandboxes that run are held by their process again.
-fn recover(settings: &Settings, run: BorrowedFd<'_>) -> Result<Table, RunnerError> {
-    let mut table = Table::default();
-    let directory = settings.data_directory.join("sandboxes");
-    let listed = |source| RunnerError::File { action: "list", path: directory.clone(), source };
-    for entry in fs::read_dir(&directory).map_err(listed)? {
-        let Ok(id) = entry.map_err(listed)?.file_name().into_string() else { continue };
-        let home = Home::new(&settings.data_directory, run, &id);
-        let Some(record) = home.load()? else {
-            home.remove()?;
-            continue;
-        };
-        let process = match record.process {
-            Some(process) if linux::process::start_time(process.pid) == Some(process.start_time) => {
-                let opened = linux::process::open(process.pid);
-                opened
-                    .map_err(|source| RunnerError::Host { action: "take over running sandboxes", source })?
-            }
-            _ => None,
-        };
-        let index = record.index;
-        table.indexes.insert(index);
-        table.entries.insert(id, Arc::new(Mutex::new(Entry { home, index, record: Some(record), process })));
-    }
-    Ok(table)
 }

@@ -13,4 +13,5 @@ pub mod sandbox;
 pub mod spawner;
 pub mod pool;
 pub mod boot;
+mod table;
 pub mod host;

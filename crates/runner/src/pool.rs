@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use fs_err as fs;
 use linux::errno::{CallError, Context as _};
-use types::Clock;
+use types::{Clock, Random};
 
 use crate::error::RunnerError;
 use crate::sandbox::disk::{self, Disk};
@@ -41,6 +41,7 @@ impl Pool {
         bytes: u64,
         size: usize,
         clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
     ) -> Result<Self, RunnerError> {
         let file = |source| RunnerError::File { action: "empty", path: directory.clone(), source };
         match fs::remove_dir_all(&directory) {
@@ -50,7 +51,7 @@ impl Pool {
         let stock = Mutex::new(Stock { ready: VecDeque::new(), made: 0, closed: false });
         let shared = Arc::new(Shared { directory, stock, changed: Condvar::new() });
         let worker = shared.clone();
-        std::thread::spawn(move || worker.refill(bytes, size, &*clock));
+        std::thread::spawn(move || worker.refill(bytes, size, &*clock, &*random));
         Ok(Self { bytes, shared })
     }
 
@@ -82,7 +83,7 @@ impl Drop for Pool {
 }
 
 impl Shared {
-    fn refill(&self, bytes: u64, size: usize, clock: &dyn Clock) {
+    fn refill(&self, bytes: u64, size: usize, clock: &dyn Clock, random: &dyn Random) {
         loop {
             let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
             while stock.ready.len() >= size && !stock.closed {
@@ -95,8 +96,10 @@ impl Shared {
             let number = stock.made;
             drop(stock);
             let path = self.directory.join(format!("disk-{number}"));
-            let made = disk::format(&path, bytes, u128::from(number).to_be_bytes(), disk::seconds(clock))
-                .and_then(|()| disk::mount(&path));
+            let mut identity = [0; 16];
+            random.fill(&mut identity);
+            let made =
+                disk::format(&path, bytes, identity, disk::seconds(clock)).and_then(|()| disk::mount(&path));
             let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
             match made {
                 Ok(disk) if !stock.closed => stock.ready.push_back((path, disk)),

@@ -129,13 +129,15 @@ impl Spawner {
 pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
     let failed = |source: CallError| RunnerError::Spawn { source };
     let proof = SingleThreaded::prove().map_err(failed)?;
+    namespace::keep_capabilities_as_any_user().map_err(failed)?;
+    // Whoever wants to know how a child ended holds its descriptor.
+    linux::process::forget_ended_children(true).map_err(failed)?;
     let compile =
         |names: &[&str]| Filter::compile(POLICY, names).map_err(|source| RunnerError::Policy { source });
     compile(&POLICY_INHERITED)?.install().map_err(failed)?;
     let filter = compile(&POLICY_ADDED)?;
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        while linux::process::reap().is_some() {}
         let (length, descriptors) = linux::socket::receive(socket, &mut buffer).map_err(failed)?;
         if length == 0 {
             return Ok(());
@@ -171,10 +173,13 @@ fn spawn(
     let group = if request.into_group { doors.pop() } else { None };
     let (ready, go) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let mut go = Some(go);
     let plan = &request.plan;
     let mut inherited = Some(Inherited { control, listener, daemon, settings, doors });
     let body = || {
-        // The ids are ours only once the parent has written the maps; it closes the pipe then.
+        // Our copy of the writing end would keep the read below waiting when the parent gives up.
+        drop(go.take());
+        // The ids are ours only once the parent has written the maps.
         let mut byte = [0];
         let waited = rustix::io::read(&ready, &mut byte);
         match (waited, inherited.take()) {
@@ -182,12 +187,25 @@ fn spawn(
             _ => 1,
         }
     };
+    // What the kernel counts for each user, it counts for the one who made the namespace too: a sandbox made by root
+    // could use up root's share, and with it that of all others.
+    namespace::act_as(request.id_base).map_err(|error| chain(&error))?;
     let child = namespace::spawn(proof, namespace::ALL, group.as_ref().map(AsFd::as_fd), body);
+    namespace::act_as(0).map_err(|error| chain(&error))?;
     let child = child.map_err(|error| chain(&error))?;
-    // Without its byte the child ends by itself.
-    namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX).map_err(|error| chain(&error))?;
-    rustix::io::write(&go, b"g").map_err(|error| error.to_string())?;
+    let mapped = namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX)
+        .map_err(|error| chain(&error))
+        .and_then(|()| rustix::io::write(go_end(&go)?, b"g").map_err(|error| error.to_string()));
+    if let Err(reason) = mapped {
+        let _ = linux::process::kill(&child.pidfd);
+        return Err(reason);
+    }
     Ok(Spawned { pid: child.pid, pidfd: child.pidfd })
+}
+
+/// Returns the parent's writing end, which only the child gives away.
+fn go_end(go: &Option<OwnedFd>) -> Result<&OwnedFd, String> {
+    go.as_ref().ok_or_else(|| "the pipe to the child is closed".to_owned())
 }
 
 /// Runs in the child; its exit status is only read when the daemon could not start.
@@ -219,5 +237,39 @@ pub fn wait(pidfd: &OwnedFd, timeout_ms: u32) -> io::Result<bool> {
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn calls(policy: &Value, filter: &str) -> BTreeSet<String> {
+        let entries = policy.pointer(&format!("/{filter}/filter")).and_then(Value::as_array).unwrap();
+        entries.iter().map(|entry| entry.get("syscall").and_then(Value::as_str).unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_only_the_spawner_may_do_is_refused_to_sandboxes() {
+        let policy: Value = serde_json::from_str(POLICY).unwrap();
+        let refused: BTreeSet<String> =
+            POLICY_ADDED.iter().flat_map(|filter| calls(&policy, filter)).collect();
+        for call in
+            ["mount", "move_mount", "fsopen", "pivot_root", "bpf", "io_uring_setup", "keyctl", "clone3"]
+        {
+            assert!(refused.contains(call), "{call}");
+        }
+        let known = policy.pointer("/known/filter").and_then(Value::as_array).unwrap();
+        for entry in known {
+            let comment = entry.get("comment").and_then(Value::as_str).unwrap();
+            let call = entry.get("syscall").and_then(Value::as_str).unwrap();
+            assert!(!comment.contains("refused by a later filter") || refused.contains(call), "{call}");
+        }
+        Filter::compile(POLICY, &POLICY_INHERITED).unwrap();
+        Filter::compile(POLICY, &POLICY_ADDED).unwrap();
     }
 }

@@ -17,7 +17,7 @@ pub enum ServerError {
     DirectoryInUse { path: PathBuf },
     /// Another server uses the network.
     #[error(
-        "claim network {network}: another server on this host uses it; choose another with SANDBOX_NETWORK"
+        "claim network {network}: another server on this host uses it; choose another with --sandbox-network"
     )]
     NetworkInUse { network: String },
     /// The host's links could not be read.

@@ -34,9 +34,11 @@ impl LocalRunner {
 
     /// Tells of the end of a sandbox that runs.
     pub(crate) fn watch(&self, id: SandboxId) {
-        let Some(pidfd) = self.host.process(&id.to_string()) else { return };
-        let ended = self.ended.clone();
+        let (host, ended) = (self.host.clone(), self.ended.clone());
         self.tasks.spawn_until_shutdown("sandbox watch", async move {
+            // Another operation may hold the sandbox for a while.
+            let process = tokio::task::spawn_blocking(move || host.process(&id.to_string())).await;
+            let Ok(Some(pidfd)) = process else { return };
             #[expect(
                 deprecated,
                 reason = "its successor is unsafe for types other than owned descriptors; this is one"

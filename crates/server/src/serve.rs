@@ -88,7 +88,7 @@ impl Server {
         let runner: Arc<dyn Runner> = local.clone();
         let engine =
             Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
-        watch_running(&store, &local).await?;
+        watch_running(&store, &host, &local).await?;
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
 
         let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
@@ -191,17 +191,24 @@ async fn open_host(
     if report.forwarding_enabled {
         info!("turned on IPv4 forwarding, without which sandboxes reach nothing");
     }
-    for warning in &report.warnings {
+    for warning in report.warnings.iter().chain(host.warnings()) {
         warn!("{warning}");
     }
     Ok(Arc::new(host))
 }
 
 /// Watches what ran already when the server started.
-async fn watch_running(store: &Store, local: &LocalRunner) -> Result<(), ServerError> {
+async fn watch_running(store: &Store, host: &Host, local: &LocalRunner) -> Result<(), ServerError> {
+    let failed = |source| ServerError::Store { action: "list sandboxes", source };
+    for id in host.ids() {
+        let Ok(sandbox) = id.parse::<SandboxId>() else { continue };
+        if store.sandbox_get(sandbox).await.map_err(failed)?.is_none() {
+            // Not removed: the rows may be those of a backup, and its files somebody's only copy.
+            warn!(sandbox.id = %id, "sandbox {id} is on this host and unknown to the database");
+        }
+    }
     let running = store.sandbox_list_claimed().await;
-    let running = running.map_err(|source| ServerError::Store { action: "list sandboxes", source })?;
-    for sandbox in running {
+    for sandbox in running.map_err(failed)? {
         local.watch(sandbox.id);
     }
     Ok(())

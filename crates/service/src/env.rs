@@ -229,7 +229,7 @@ pub const MAX_DISK_PER_SANDBOX: Setting = Setting {
     variable: "DAYTONA_SERVER_MAX_DISK_PER_SANDBOX",
     section: Section::Sandbox,
     kind: Kind::Count,
-    fallback: Unset("as much as the file system of the data directory has"),
+    fallback: Unset("1024; disks take space only as they fill, so the host may have less"),
     description: "The most disk that one sandbox may ask for, in GiB.",
     ..OWN
 };

@@ -59,6 +59,9 @@ BODIES = {
     "unknown user": b'{"user": "nobody-has-this-name"}',
     "public as text": b'{"public": "maybe"}',
     "snapshot with a path": b'{"snapshot": "../../../etc"}',
+    "snapshot with nul": b'{"snapshot": "a\\u0000b"}',
+    "snapshot too long": json.dumps({"snapshot": "x" * 300}).encode(),
+    "snapshot of percent signs": json.dumps({"snapshot": "%" * 100}).encode(),
     "name with nul": b'{"name": "a\\u0000b"}',
     "name with markup": b'{"name": "<script>"}',
     "name too long": json.dumps({"name": "x" * 100_000}).encode(),
@@ -100,7 +103,7 @@ def test_bad_references(raw, method, rest, reference):
     "query",
     ["limit=0", "limit=-1", "limit=x", "limit=201", "limit=1e9", "cursor=%00", "cursor=" + "A" * 4_000, "labels=[]",
      "labels=%7B", "labels=%ff", "states=dead", "minCpu=0", "createdAtAfter=yesterday", "sort=password", "order=up",
-     "isPublic=perhaps"],
+     "isPublic=perhaps", "name=" + "x" * 256, "id=" + "x" * 50_001],
 )
 def test_bad_queries(raw, query):
     assert_refused(raw.api("GET", f"/sandbox?{query}"), 400)

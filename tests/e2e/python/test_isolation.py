@@ -1,5 +1,6 @@
 """What a sandbox sees of the machine under it: nothing that it could use."""
 
+import ctypes
 import os
 import socket
 import time
@@ -147,6 +148,38 @@ def test_processes_are_limited(create):
     while time.monotonic() < deadline and sandbox.process.exec("echo alive").result != "alive\n":
         time.sleep(0.5)
     assert out(sandbox, "echo alive") == "alive"
+
+
+def one_more_is_given_here():
+    """Opens one inotify instance here, on the host; returns whether the kernel gave it."""
+    descriptor = ctypes.CDLL(None).inotify_init1(os.O_CLOEXEC)
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0
+
+
+def test_one_sandbox_cannot_use_up_the_hosts_limits(create):
+    """The kernel counts some things for each user of the host: sandboxes must not share one count, nor root's."""
+    hoarder, neighbour = create(), create()
+    hoard = (
+        "import ctypes, time\n"
+        "init = ctypes.CDLL(None).inotify_init1\n"
+        "count = 0\n"
+        "while count < 2000 and init(0) >= 0: count += 1\n"
+        "print(count, flush=True)\n"
+        "time.sleep(120)\n"
+    )
+    hoarder.fs.upload_file(hoard.encode(), "/tmp/hoard.py")
+    hoarder.process.exec("nohup python3 /tmp/hoard.py > /tmp/hoarded 2>&1 &")
+    waited = "for n in $(seq 100); do test -s /tmp/hoarded && break; sleep 0.1; done; cat /tmp/hoarded"
+    assert int(out(hoarder, waited)) > 0
+    one = "import ctypes\nprint(ctypes.CDLL(None).inotify_init1(0) >= 0)"
+    answer = neighbour.process.code_run(one)
+    assert answer.exit_code == 0 and answer.result.strip() == "True", answer.result
+    if IS_LOCAL:
+        assert one_more_is_given_here()
+    # It still holds them: the others had theirs at the same time.
+    out(hoarder, "pgrep -f '[h]oard.py'")
 
 
 def test_loopback_works(box):

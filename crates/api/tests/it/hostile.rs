@@ -69,6 +69,53 @@ async fn names() {
 }
 
 #[tokio::test]
+async fn snapshots() {
+    let api = TestApi::start().await.unwrap();
+    let long = "Snapshot xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx… not found: a name has at most 255 bytes and no control characters";
+    let short = "Snapshot ab… not found: a name has at most 255 bytes and no control characters";
+    let percent = "%".repeat(100);
+    for (name, message) in [
+        (&*"x".repeat(300), long),
+        (&*"x".repeat(256), long),
+        (&*"x".repeat(1_000_000), long),
+        ("a\0b", short),
+        ("a\nb", short),
+        ("a\u{85}b", short),
+        (&*percent, &*format!("Snapshot {percent} not found")),
+        (&*"x".repeat(255), &*format!("Snapshot {} not found", "x".repeat(255))),
+        ("../../../etc", "Snapshot ../../../etc not found"),
+    ] {
+        let answer = api.call("POST", "/api/sandbox", json!({"snapshot": name})).await;
+        assert_refused(&answer, 400, message);
+        assert_eq!(answer.text("message"), message);
+    }
+    // Characters are not bytes.
+    let answer = api.call("POST", "/api/sandbox", json!({"snapshot": "ü".repeat(200)})).await;
+    assert_refused(&answer, 400, "400 bytes in 200 characters");
+    assert!(answer.text("message").contains("at most 255 bytes"), "{}", answer.text("message"));
+    assert_nothing_left(&api).await;
+}
+
+#[tokio::test]
+async fn filters_of_lists() {
+    let api = TestApi::start().await.unwrap();
+    for list in ["/api/sandbox", "/api/sandbox/paginated"] {
+        for field in ["name", "id"] {
+            for text in ["x".repeat(256), "%25".repeat(256), "%C3%BC".repeat(256), "x".repeat(50_001)] {
+                let answer = api.call("GET", &format!("{list}?{field}={text}"), Value::Null).await;
+                assert_refused(&answer, 400, field);
+                let expected = format!("{field} must be at most 255 characters long");
+                assert_eq!(answer.text("message"), expected, "{list}");
+            }
+            for text in ["x".repeat(255), "%25".repeat(255), "%F0%9F%98%80".repeat(255)] {
+                let answer = api.call("GET", &format!("{list}?{field}={text}"), Value::Null).await;
+                assert_eq!(answer.status, 200, "{list} {field}: {}", answer.json());
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn bodies() {
     let api = TestApi::start().await.unwrap();
     let deep = format!("{}1{}", r#"{"buildInfo":"#.repeat(5_000), "}".repeat(5_000));

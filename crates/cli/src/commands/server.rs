@@ -25,8 +25,8 @@ pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     }
     let (config, listener) = resolve(arguments)?;
     service::telemetry::start(config.settings.log)?;
-    let own = std::env::current_exe().context("find the path of this program")?;
-    let spawner = vec![own.to_string_lossy().into_owned(), "spawner".to_owned()];
+    // This very program, even when the file it came from was replaced meanwhile.
+    let spawner = vec!["/proc/self/exe".to_owned(), "spawner".to_owned()];
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(serve(&config, listener, spawner))

@@ -140,5 +140,8 @@ pub(crate) fn ask(
 pub(crate) fn census(home: &Path) -> testkit::census::Census {
     let instance = server::instance(&home.canonicalize().unwrap());
     let links = runner::net::address::Names::of(&instance).link_prefix;
-    testkit::census::Census::take(home, &format!("daytona-{instance}"), &links)
+    // The server wrote which of the host's places it took; each place has this many ids, the first begins there.
+    let slot: u32 = std::fs::read_to_string(home.join("network")).unwrap().trim().parse().unwrap();
+    let ids = 4096 * 65_536;
+    testkit::census::Census::take(home, &format!("daytona-{instance}"), &links, 1_000_000 + slot * ids, ids)
 }

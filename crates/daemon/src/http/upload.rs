@@ -30,6 +30,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 const PATH_FIELD_BYTES: usize = 8 * 1024;
 /// How many files one request may carry.
 const FILES: usize = 10_000;
+/// How long the paths of one request may be together: they are held until the answer.
+const PATHS_BYTES: usize = 4 * 1024 * 1024;
 
 /// Stores one file from a form or from a bare body.
 #[utoipa::path(post, path = "/files/upload-v2", operation_id = "UploadFile", tag = "file-system",
@@ -119,7 +121,10 @@ pub async fn bulk_upload(State(daemon): State<Arc<Daemon>>, request: Request) ->
 /// The files of one bulk upload: first paths or path by path, both orders exist.
 #[derive(Debug, Default)]
 struct Batch {
+    /// Those whose file has not come yet.
     paths: HashMap<String, String>,
+    /// Bytes of all paths that ever came: results and failures hold theirs, too.
+    paths_bytes: usize,
     files: Vec<FsFileResult>,
     failures: Vec<Failure>,
 }
@@ -138,15 +143,14 @@ impl Batch {
         while let Some(mut field) = form.next_field().await.map_err(|error| broken_form(&error))? {
             match field.name().and_then(parse_field_name) {
                 Some((index, FieldKind::Path)) => {
-                    if self.paths.len() >= FILES {
-                        let reason =
-                            format!("one upload carries at most {FILES} files; send the rest in another");
-                        return Err(DaemonError::Invalid { reason });
-                    }
+                    self.admit()?;
                     let path = read_path(&mut field).await?;
-                    self.paths.insert(index, path);
+                    self.expect(index, path)?;
                 }
                 Some((index, FieldKind::File)) => {
+                    if !self.paths.contains_key(&index) {
+                        self.admit()?;
+                    }
                     let outcome = self.receive_file(daemon, &index, &mut field).await;
                     outcome.unwrap_or_else(|error| self.failures.push(Failure::from(error)));
                     drain(&mut field).await;
@@ -158,6 +162,28 @@ impl Batch {
             let reason = "the form has no files; send fields `files[0].path` and `files[0].file`".to_owned();
             return Err(DaemonError::Invalid { reason });
         }
+        Ok(())
+    }
+
+    /// Refuses one more file when the request has brought enough of them, stored, failed or announced.
+    fn admit(&self) -> Result<(), DaemonError> {
+        if self.files.len() + self.failures.len() + self.paths.len() < FILES {
+            return Ok(());
+        }
+        let reason = format!("one upload carries at most {FILES} files; send the rest in another");
+        Err(DaemonError::Invalid { reason })
+    }
+
+    /// Keeps a path until its file comes.
+    fn expect(&mut self, index: String, path: String) -> Result<(), DaemonError> {
+        self.paths_bytes += path.len();
+        if self.paths_bytes > PATHS_BYTES {
+            let reason = format!(
+                "the paths of one upload have at most {PATHS_BYTES} bytes together; send the rest in another"
+            );
+            return Err(DaemonError::Invalid { reason });
+        }
+        self.paths.insert(index, path);
         Ok(())
     }
 

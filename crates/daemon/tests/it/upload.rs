@@ -156,6 +156,51 @@ async fn what_is_wrong_with_an_upload_is_told() {
     assert_eq!(hidden_files(&daemon), 0);
 }
 
+#[tokio::test]
+async fn an_upload_of_too_many_files_is_refused() {
+    let daemon = TestDaemon::start();
+    // Each pair fails and its path is forgotten; files without a path fail, too; and so do paths without a file.
+    let pair: [Field<'_>; 2] = [("files[0].path", None, b"."), ("files[0].file", None, b"")];
+    let pairs: Vec<Field<'_>> = std::iter::repeat_n(pair, 10_050).flatten().collect();
+    let files: Vec<Field<'_>> = vec![("files[0].file", None, b""); 10_050];
+    let names: Vec<String> = (0..10_050).map(|index| format!("files[{index}].path")).collect();
+    let paths: Vec<Field<'_>> = names.iter().map(|name| (name.as_str(), None, b"x".as_slice())).collect();
+    for (fields, failures) in [(pairs, 10_001), (files, 10_001), (paths, 1)] {
+        let answer = send_form(&daemon, "/files/bulk-upload", &fields).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let errors = answer.json()["errors"].as_array().expect("errors").clone();
+        assert_eq!(errors.len(), failures);
+        let last = errors[errors.len() - 1].as_str().expect("why");
+        assert!(last.contains("at most 10000 files"), "{last}");
+    }
+    // As many as are allowed arrive.
+    let pairs: Vec<Field<'_>> =
+        std::iter::repeat_n([("files[0].path", None, b"same".as_slice()), pair[1]], 10_000)
+            .flatten()
+            .collect();
+    let answer = send_form(&daemon, "/files/bulk-upload", &pairs).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["files"].as_array().map(Vec::len), Some(10_000));
+}
+
+#[tokio::test]
+async fn paths_together_are_bounded() {
+    let daemon = TestDaemon::start();
+    let long = "x".repeat(8_000);
+    let names: Vec<String> = (0..1_000).map(|index| format!("files[{index}].path")).collect();
+    let apart: Vec<Field<'_>> = names.iter().map(|name| (name.as_str(), None, long.as_bytes())).collect();
+    let pair: [Field<'_>; 2] = [("files[0].path", None, long.as_bytes()), ("files[0].file", None, b"")];
+    let pairs: Vec<Field<'_>> = std::iter::repeat_n(pair, 1_000).flatten().collect();
+    for (fields, failures) in [(apart, 1), (pairs, 4 * 1024 * 1024 / 8_000 + 1)] {
+        let answer = send_form(&daemon, "/files/bulk-upload", &fields).await;
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        let errors = answer.json()["errors"].as_array().expect("errors").clone();
+        assert_eq!(errors.len(), failures);
+        let last = errors[errors.len() - 1].as_str().expect("why");
+        assert!(last.contains("at most 4194304 bytes together"), "{last}");
+    }
+}
+
 /// A form with one file of `megabytes` that is made while it is sent.
 fn large_form(path: &str, megabytes: usize) -> Body {
     let head = form(&[("files[0].path", None, path.as_bytes())]);

@@ -161,11 +161,14 @@ fn own(parent: &OwnedFd, name: &OsStr, entry: &mut Entry<'_, impl Read>) -> io::
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_regular = entry.header().entry_type().is_file();
     let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
     for extension in extensions {
         let extension = extension?;
-        if extension.key_bytes() == b"SCHILY.xattr.security.capability" {
-            let file = rustix::fs::openat(parent, name, OFlags::RDONLY | OFlags::NOFOLLOW, Mode::empty())?;
+        // Only programs have capabilities; opening a pipe to give it some would wait for ever.
+        if extension.key_bytes() == b"SCHILY.xattr.security.capability" && is_regular {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
             rustix::fs::fsetxattr(file, "security.capability", extension.value_bytes(), XattrFlags::empty())?;
         }
     }

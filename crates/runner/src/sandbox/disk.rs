@@ -74,7 +74,7 @@ fn directory(disk: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, CallError
 /// dead sandbox's disk behind our back, a moment after its last process.
 pub fn wait_until_released(path: &Path) -> Result<(), CallError> {
     for _ in 0..2000 {
-        if !attached(path) {
+        if !attached(path)? {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));
@@ -82,10 +82,10 @@ pub fn wait_until_released(path: &Path) -> Result<(), CallError> {
     Err(io::Error::from(io::ErrorKind::TimedOut)).context("wait for the loop device of", path.display())
 }
 
-fn attached(path: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir("/sys/block") else { return false };
-    entries.filter_map(Result::ok).any(|entry| {
-        let backing = std::fs::read_to_string(entry.path().join("loop/backing_file"));
+fn attached(path: &Path) -> Result<bool, CallError> {
+    let mut entries = std::fs::read_dir("/sys/block").context("readdir", "/sys/block")?;
+    Ok(entries.any(|entry| {
+        let backing = entry.and_then(|entry| std::fs::read_to_string(entry.path().join("loop/backing_file")));
         backing.is_ok_and(|backing| Path::new(backing.trim_end_matches('\n')) == path)
-    })
+    }))
 }

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use linux::errno::{CallError, Context as _};
 use linux::mount::{self, Attributes};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::net::Attachment;
@@ -64,13 +64,16 @@ const MASKED_FILES: [&str; 7] = [
     "/proc/kmsg",
 ];
 
-/// Hidden directories: firmware, DMI and power data of the host, and its file systems' switches.
-const MASKED_DIRECTORIES: [&str; 6] = [
+/// Hidden directories: firmware, DMI and power data of the host, its security modules, and its loop devices, whose
+/// files tell of other sandboxes.
+const MASKED_DIRECTORIES: [&str; 8] = [
     "/proc/acpi",
     "/proc/scsi",
     "/sys/firmware",
     "/sys/class/dmi",
     "/sys/devices/virtual/dmi",
+    "/sys/devices/virtual/block",
+    "/sys/devices/virtual/powercap",
     "/sys/kernel/security",
 ];
 
@@ -79,6 +82,11 @@ const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
 
 /// Devices of the host that are safe to share: none keeps anything.
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// Files in `/etc` that name the sandbox and its resolvers, in the order of their contents below. They are mounted, as
+/// container engines do it: written into the disk, each would cost a copy of its directory, and a full disk would keep
+/// the sandbox from starting.
+const FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
 /// Sets the sandbox up and becomes the daemon; returns only the error that stopped it.
 pub fn run(
@@ -91,15 +99,15 @@ pub fn run(
     rustix::process::setsid().context("setsid", "first process")?;
     mount::make_private(open_directory("/")?)?;
     // Made while the runner still builds the root file system, put in place when it has arrived.
-    let parts = Parts::prepare()?;
+    let parts = Parts::prepare(plan)?;
     let root = receive_root(&inherited.control)?;
     mount::attach(&root, open_directory("/")?)?;
     parts.place(&root)?;
-    write_files(&root, plan)?;
     mount::pivot(&root)?;
     drop(root);
     mask()?;
     linux::exec::silence()?;
+    linux::process::forget_ended_children(false)?;
     let link = receive_go(&inherited.control)?;
     link.configure_inside()?;
     linux::exec::set_host_name(&plan.host_name)?;
@@ -154,10 +162,12 @@ struct Parts {
     shared_memory: OwnedFd,
     queues: OwnedFd,
     devices: Vec<(&'static str, OwnedFd)>,
+    /// Holds [`FILES`].
+    files: OwnedFd,
 }
 
 impl Parts {
-    fn prepare() -> Result<Self, CallError> {
+    fn prepare(plan: &Plan) -> Result<Self, CallError> {
         let quiet = Attributes::MOUNT_ATTR_NOSUID | Attributes::MOUNT_ATTR_NOEXEC;
         let quiet_without_devices = quiet | Attributes::MOUNT_ATTR_NODEV;
         let read_only = quiet_without_devices | Attributes::MOUNT_ATTR_RDONLY;
@@ -165,13 +175,21 @@ impl Parts {
         for name in DEVICES {
             devices.push((name, mount::clone_path(&format!("/dev/{name}"))?));
         }
+        let files = mount::filesystem("tmpfs", &[("size", "1m"), ("nr_inodes", "8")], quiet_without_devices)?;
+        let host_name = &plan.host_name;
+        let hosts = format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host_name}\n");
+        let contents = [hosts, format!("{host_name}\n"), plan.resolvers.join("\n") + "\n"];
+        for (name, text) in FILES.iter().zip(contents) {
+            mount::write_file(&files, name, &text)?;
+        }
         Ok(Self {
+            files,
             proc: mount::filesystem("proc", &[], quiet_without_devices)?,
             sys: mount::filesystem("sysfs", &[], read_only)?,
             dev: mount::filesystem("tmpfs", &[("size", "64k"), ("nr_inodes", "64"), ("mode", "755")], quiet)?,
             terminals: mount::filesystem(
                 "devpts",
-                &[("ptmxmode", "0666"), ("mode", "620"), ("gid", "5")],
+                &[("ptmxmode", "0666"), ("mode", "620"), ("gid", "5"), ("max", "256")],
                 quiet,
             )?,
             shared_memory: mount::filesystem(
@@ -205,30 +223,12 @@ impl Parts {
         for (name, target) in links {
             rustix::fs::symlinkat(target, dev, name).context("symlinkat", name)?;
         }
+        let etc = mount::ensure_directory(root, "etc")?;
+        for name in FILES {
+            mount::attach(mount::clone_tree(&self.files, name, false)?, mount::ensure_file(&etc, name)?)?;
+        }
         Ok(())
     }
-}
-
-/// Writes what names the sandbox and its resolvers.
-fn write_files(root: &OwnedFd, plan: &Plan) -> Result<(), CallError> {
-    let etc = mount::ensure_directory(root, "etc")?;
-    let host_name = &plan.host_name;
-    replace(&etc, "hostname", &format!("{host_name}\n"))?;
-    replace(&etc, "hosts", &format!("127.0.0.1 localhost\n::1 localhost\n127.0.1.1 {host_name}\n"))?;
-    replace(&etc, "resolv.conf", &(plan.resolvers.join("\n") + "\n"))
-}
-
-/// Replaces a file of the image, whatever it was: a link would lead elsewhere.
-fn replace(directory: &OwnedFd, name: &str, text: &str) -> Result<(), CallError> {
-    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-        Err(error) => return Err(error).context("unlinkat", name),
-    }
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file =
-        rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644)).context("openat", name)?;
-    rustix::io::write(file, text.as_bytes()).context("write", name)?;
-    Ok(())
 }
 
 /// Covers what the sandbox shall not see; paths are ours now, below our own `/proc` and `/sys`.

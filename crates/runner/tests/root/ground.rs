@@ -97,6 +97,8 @@ impl Ground {
             &self.settings.data_directory,
             &self.settings.instance,
             &Names::of(&self.settings.network.instance).link_prefix,
+            self.settings.id_base,
+            self.settings.id_ranges * 65_536,
         )
     }
 

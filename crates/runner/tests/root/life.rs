@@ -13,6 +13,7 @@ fn a_sandbox_runs_commands_keeps_files_over_a_stop_and_leaves_nothing() {
     assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
     ground.host().create(&spec).map_err(explain).unwrap();
     assert_eq!(ground.host().observe(&id).unwrap(), Presence::Started);
+    assert!(!ground.census().processes.is_empty(), "the census does not see a running sandbox");
     assert_eq!(ground.execute(&id, "echo $GREETING $DAYTONA_SANDBOX_ID"), (0, format!("hello {id}")));
     assert_eq!(ground.execute(&id, "hostname"), (0, id.clone()));
     ground.execute(&id, "echo kept > /root/file; sleep 1000 > /dev/null 2>&1 & sleep 0.1");
@@ -90,9 +91,24 @@ fn root_inside_has_no_power_over_the_host() {
         ground.execute(&spec.id, "cat /proc/kcore /proc/keys /proc/kmsg 2>/dev/null | head -c 1").1,
         ""
     );
+    the_machine_is_hidden(&ground, &spec.id);
     // Nothing but its own standard streams is open in a command, and the daemon's working directory is inside.
     assert_eq!(ground.execute(&spec.id, "ls /proc/self/fd | echo $(cat)").1, "0 1 2 3");
     ground.host().destroy(&spec.id).map_err(explain).unwrap();
+}
+
+/// Neither where the host keeps its files nor what machine it is can be read inside.
+fn the_machine_is_hidden(ground: &Ground, id: &str) {
+    for paths in [
+        "/sys/block/*/loop/backing_file",
+        "/sys/class/block/*/loop/backing_file",
+        "/sys/devices/virtual/block/*/loop/backing_file",
+        "/sys/class/dmi/*/*",
+        "/sys/devices/virtual/dmi/*/*",
+    ] {
+        let (_, said) = ground.execute(id, &format!("cat {paths} 2>/dev/null"));
+        assert_eq!(said, "", "{paths}");
+    }
 }
 
 /// Waits for what the kernel releases behind our back, then compares.

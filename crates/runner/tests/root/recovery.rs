@@ -60,3 +60,23 @@ fn a_sandbox_whose_first_process_was_killed_is_stopped_and_can_be_started() {
     ground.host().destroy(&spec.id).unwrap();
     settled(&ground, &before);
 }
+
+#[test]
+fn a_start_that_was_never_recorded_is_ended_at_the_next_opening() {
+    let ground = Ground::new();
+    let before = ground.census();
+    let spec = order();
+    ground.host().create(&spec).map_err(explain).unwrap();
+    // As when the server dies between the daemon's answer and the record: it runs, and the record says it does not.
+    let path = ground.home.path().join("sandboxes").join(&spec.id).join("sandbox.json");
+    let mut record: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    record["process"] = serde_json::Value::Null;
+    std::fs::write(&path, record.to_string()).unwrap();
+    let ground = ground.reopen();
+    assert_eq!(ground.host().observe(&spec.id).unwrap(), Presence::Stopped);
+    ground.host().start(&spec.id).map_err(explain).unwrap();
+    assert_eq!(ground.execute(&spec.id, "echo alone"), (0, "alone".to_owned()));
+    ground.host().destroy(&spec.id).map_err(explain).unwrap();
+    settled(&ground, &before);
+}
