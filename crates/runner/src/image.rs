@@ -76,7 +76,12 @@ impl Store {
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
                 .map_err(|source| RunnerError::Decode { what: "image record", source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // A name too long to be a file's was never imported.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) =>
+            {
+                Ok(None)
+            }
             Err(source) => Err(file("read", &path, source)),
         }
     }
