@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use fs_err as fs;
 use linux::errno::{CallError, Context as _};
@@ -11,6 +12,9 @@ use types::{Clock, Random};
 
 use crate::error::RunnerError;
 use crate::sandbox::disk::{self, Disk};
+
+/// How long a stock that is more than half full waits before it is filled up.
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// A bounded stock of mounted, empty disks of one size, refilled by a thread of its own.
 #[derive(Debug)]
@@ -88,6 +92,10 @@ impl Shared {
             let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
             while stock.ready.len() >= size && !stock.closed {
                 stock = self.changed.wait(stock).unwrap_or_else(PoisonError::into_inner);
+            }
+            if stock.ready.len() * 2 >= size && !stock.closed {
+                // A disk was just taken for a sandbox that is being made: it needs the processors more than the stock.
+                stock = self.changed.wait_timeout(stock, PAUSE).unwrap_or_else(PoisonError::into_inner).0;
             }
             if stock.closed {
                 return;

@@ -195,7 +195,7 @@ fn spawn(
     let child = child.map_err(|error| chain(&error))?;
     let mapped = namespace::write_id_maps(child.pid, request.id_base, IDS_PER_SANDBOX)
         .map_err(|error| chain(&error))
-        .and_then(|()| rustix::io::write(go_end(&go)?, b"g").map_err(|error| error.to_string()));
+        .and_then(|()| rustix::io::write(go_end(go.as_ref())?, b"g").map_err(|error| error.to_string()));
     if let Err(reason) = mapped {
         let _ = linux::process::kill(&child.pidfd);
         return Err(reason);
@@ -204,8 +204,8 @@ fn spawn(
 }
 
 /// Returns the parent's writing end, which only the child gives away.
-fn go_end(go: &Option<OwnedFd>) -> Result<&OwnedFd, String> {
-    go.as_ref().ok_or_else(|| "the pipe to the child is closed".to_owned())
+fn go_end(go: Option<&OwnedFd>) -> Result<&OwnedFd, String> {
+    go.ok_or_else(|| "the pipe to the child is closed".to_owned())
 }
 
 /// Runs in the child; its exit status is only read when the daemon could not start.

@@ -39,16 +39,17 @@ impl Directory for Rows {
         })?;
         // The path is untrusted text; whatever is no id of ours cannot be found.
         let id: SandboxId = sandbox.parse().map_err(|_| Refusal::NotFound)?;
-        let row = self.store.sandbox_get(id).await.map_err(|_| Refusal::Unavailable)?;
-        let row = row.filter(|row| row.organization_id == caller.organization_id).ok_or(Refusal::NotFound)?;
+        let standing = self.store.sandbox_standing(id).await.map_err(|_| Refusal::Unavailable)?;
+        let standing = standing.filter(|standing| standing.organization_id == caller.organization_id);
+        let standing = standing.ok_or(Refusal::NotFound)?;
         if !caller.permissions.contains(&Permission::WriteSandboxes) {
             return Err(Refusal::Forbidden);
         }
-        let state = types::sandbox::state::reported(row.desired, row.observed);
-        if row.observed != Observed::Started || state != "started" {
+        let state = types::sandbox::state::reported(standing.desired, standing.observed);
+        if standing.observed != Observed::Started || state != "started" {
             return Err(Refusal::NotRunning { state: state.to_owned() });
         }
-        Ok(Grant { sandbox_id: row.id })
+        Ok(Grant { sandbox_id: id })
     }
 
     fn socket(&self, sandbox_id: SandboxId) -> PathBuf {

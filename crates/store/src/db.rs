@@ -1,6 +1,7 @@
 //! The database: one writer connection, because `SQLite` has one writer anyway, and a pool of readers beside it.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::SqlSafeStr as _;
@@ -10,6 +11,7 @@ use sqlx::sqlite::{
 };
 
 use crate::error::StoreError;
+use crate::standing::Standings;
 
 /// Forward only, never edited: the database refuses to start when an applied one has changed.
 const MIGRATIONS: [(i64, &str, &str); 1] =
@@ -24,6 +26,7 @@ const ANSWER: &str = "SELECT 1";
 pub struct Store {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
+    pub(crate) standings: Arc<Standings>,
 }
 
 impl Store {
@@ -49,7 +52,7 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(open)?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, standings: Arc::default() })
     }
 
     /// Asks both connections for an answer.

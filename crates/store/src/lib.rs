@@ -7,6 +7,7 @@
 
 pub mod error;
 mod column;
+pub mod standing;
 pub mod db;
 pub mod user;
 pub mod organization;

@@ -10,6 +10,7 @@ use crate::column;
 use crate::db::Store;
 use crate::error::StoreError;
 use crate::sandbox::row::read;
+use crate::standing::Standing;
 
 const INSERT: &str = "INSERT INTO sandbox \
     (id, organization_id, name, snapshot, image, region, os_user, env, labels, public, network, network_applied, \
@@ -80,6 +81,20 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
+    /// Returns the standing of a sandbox, `None` when there is none of that id; as fresh as a read of the row.
+    pub async fn sandbox_standing(&self, id: SandboxId) -> Result<Option<Standing>, StoreError> {
+        let (known, writes) = self.standings.recall(id);
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(Sandbox { organization_id, desired, observed, .. }) = self.sandbox_get(id).await? else {
+            return Ok(None);
+        };
+        let standing = Standing { organization_id, desired, observed };
+        self.standings.remember(id, standing, writes);
+        Ok(Some(standing))
+    }
+
     /// Finds a sandbox of an organisation by its id or its name.
     pub async fn sandbox_find(
         &self,
@@ -112,6 +127,7 @@ impl Store {
             .execute(&self.writer)
             .await
             .map_err(StoreError::query("update what is desired of a sandbox"))?;
+        self.standings.written(sandbox.id);
         Ok(next(sandbox, done.rows_affected()))
     }
 
@@ -131,6 +147,7 @@ impl Store {
             .execute(&self.writer)
             .await
             .map_err(StoreError::query("update what was observed of a sandbox"))?;
+        self.standings.written(sandbox.id);
         Ok(next(sandbox, done.rows_affected()))
     }
 

@@ -160,3 +160,19 @@ async fn only_what_was_gone_long_enough_is_purged() {
     assert_eq!(store.sandbox_list_claimed().await.unwrap(), Vec::new());
     assert!(store.sandbox_find(TENANT, "here").await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_standing_is_as_fresh_as_the_row() {
+    let (store, _directory) = store().await;
+    let sandbox = sandbox(1, "box");
+    assert!(store.sandbox_standing(sandbox.id).await.unwrap().is_none());
+    store.sandbox_insert(&sandbox).await.unwrap();
+    let standing = store.sandbox_standing(sandbox.id).await.unwrap().unwrap();
+    assert_eq!((standing.desired, standing.observed), (sandbox.desired, sandbox.observed));
+    let wanted = Sandbox { desired: Desired::Stopped, ..sandbox };
+    let written = store.sandbox_update_desired(wanted).await.unwrap().unwrap();
+    assert_eq!(store.sandbox_standing(written.id).await.unwrap().unwrap().desired, Desired::Stopped);
+    let seen = Sandbox { observed: Observed::Stopped, ..written };
+    let seen = store.sandbox_update_observed(seen).await.unwrap().unwrap();
+    assert_eq!(store.sandbox_standing(seen.id).await.unwrap().unwrap().observed, Observed::Stopped);
+}
