@@ -42,6 +42,22 @@ fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), CallError> {
     }
 }
 
+/// Waits until a descriptor has something to say, at most `timeout_ms`; tells whether it has. Of a process that is its
+/// end (poll(2)).
+pub fn wait(descriptor: &OwnedFd, timeout_ms: u32) -> std::io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let timeout =
+        Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
+    loop {
+        let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
+        match poll(&mut descriptors, Some(&timeout)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
 /// Chooses whether ended children of this process vanish by themselves or stay until somebody asks how they ended
 /// (sigaction(2), `SIGCHLD` set to `SIG_IGN`). What was chosen passes on to children and programs.
 pub fn forget_ended_children(forget: bool) -> Result<(), CallError> {

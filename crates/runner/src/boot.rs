@@ -185,14 +185,14 @@ impl Ground<'_> {
 
     /// Returns why the child gave up, if it did: what failed on our side is then only the consequence.
     fn last_words(&self, id: &str, control: &OwnedFd) -> Option<RunnerError> {
-        let spoke = crate::spawner::wait(control, 20).unwrap_or_default();
+        let spoke = linux::process::wait(control, 20).unwrap_or_default();
         spoke.then(|| self.answer(id, control).err()).flatten()
     }
 
     /// Waits for the daemon's word, or for the reason why there will be none.
     fn answer(&self, id: &str, control: &OwnedFd) -> Result<String, RunnerError> {
         let refused = |reason: String| RunnerError::Boot { id: id.to_owned(), reason };
-        let ready = crate::spawner::wait(control, self.boot_timeout_ms)
+        let ready = linux::process::wait(control, self.boot_timeout_ms)
             .map_err(|error| refused(error.to_string()))?;
         if !ready {
             return Err(refused(format!("no answer within {} ms", self.boot_timeout_ms)));
@@ -223,7 +223,7 @@ fn send(control: &OwnedFd, step: &Step, descriptor: Option<&OwnedFd>) -> Result<
 pub fn end(pidfd: &OwnedFd) {
     // Either the process is ours to kill or it is gone already.
     let _ = linux::process::kill(pidfd);
-    let _ = crate::spawner::wait(pidfd, 10_000);
+    let _ = linux::process::wait(pidfd, 10_000);
 }
 
 /// Removes a control group, ending what is still in it.

@@ -266,7 +266,7 @@ impl Host {
             if let Some(pidfd) = entry.process.take() {
                 if !force && linux::process::terminate(&pidfd).is_ok() {
                     // The daemon keeps the grace itself; a second more and it is taken for stuck.
-                    let _ = crate::spawner::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
+                    let _ = linux::process::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
                 }
                 boot::end(&pidfd);
             }

@@ -3,7 +3,6 @@
 //! It holds no secrets and no state: a request with descriptors in, a process id and its descriptor out. It ends
 //! when the runner does; the sandboxes it made do not.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -216,28 +215,6 @@ fn become_daemon(plan: &Plan, filter: &Filter, inherited: Inherited) -> i32 {
     // When the runner is gone nobody is left to tell.
     let _ = linux::socket::send(&control, message.as_bytes(), &[]);
     1
-}
-
-impl Spawned {
-    /// Waits until the process has ended, at most `timeout_ms`; tells whether it has.
-    pub fn wait(&self, timeout_ms: u32) -> io::Result<bool> {
-        wait(&self.pidfd, timeout_ms)
-    }
-}
-
-/// Waits until the process behind `pidfd` has ended, at most `timeout_ms`; tells whether it has.
-pub fn wait(pidfd: &OwnedFd, timeout_ms: u32) -> io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let timeout =
-        Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
-    loop {
-        let mut descriptors = [PollFd::new(pidfd, PollFlags::IN)];
-        match poll(&mut descriptors, Some(&timeout)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }
 
 #[cfg(test)]

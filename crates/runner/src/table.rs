@@ -164,7 +164,7 @@ impl Entry {
 
     /// Tells whether the first process runs.
     pub(crate) fn alive(&self) -> bool {
-        let ended = self.process.as_ref().map(|pidfd| crate::spawner::wait(pidfd, 0));
+        let ended = self.process.as_ref().map(|pidfd| linux::process::wait(pidfd, 0));
         matches!(ended, Some(Ok(false)))
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use runner::net::subnet::Subnet;
+use runner::place::IDS_PER_SANDBOX;
 use rustix::fs::{FlockOperation, flock};
 use service::settings::SandboxSettings;
 use sha2::{Digest as _, Sha256};
@@ -14,8 +15,6 @@ use crate::error::ServerError;
 
 /// How many servers one host can hold that say no network of their own.
 const SLOTS: u8 = 10;
-/// Ids of one sandbox.
-const IDS_PER_SANDBOX: u32 = 65_536;
 
 /// What was claimed; released with the process, however it ends.
 #[derive(Debug)]

@@ -53,7 +53,7 @@ fn a_sandbox_whose_first_process_was_killed_is_stopped_and_can_be_started() {
     ground.host().create(&spec).map_err(explain).unwrap();
     let pidfd = ground.host().process(&spec.id).unwrap();
     linux::process::kill(&pidfd).unwrap();
-    assert!(runner::spawner::wait(&pidfd, 5000).unwrap());
+    assert!(linux::process::wait(&pidfd, 5000).unwrap());
     assert_eq!(ground.host().observe(&spec.id).unwrap(), Presence::Stopped);
     ground.host().start(&spec.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&spec.id, "echo again"), (0, "again".to_owned()));
