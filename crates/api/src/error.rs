@@ -46,6 +46,12 @@ pub enum ApiError {
         /// Why.
         reason: String,
     },
+    /// The host cannot meet new limits; the old ones hold.
+    #[error("Sandbox was not resized: {reason}")]
+    ResizeRefused {
+        /// Why, and what helps.
+        reason: String,
+    },
     /// The request breaks a rule, which the sentence names.
     #[error("{rule}")]
     Invalid {
@@ -73,9 +79,12 @@ pub enum ApiError {
     /// Keys could not be checked.
     #[error("Temporary authentication service error")]
     Authenticate(#[source] StoreError),
+    /// The disk of the database has no room.
+    #[error("The disk of the control plane is full: delete sandboxes that are not needed, or ask its operator for room")]
+    Full(#[source] StoreError),
     /// The rows could not be read or written.
     #[error("An unexpected error occurred.")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// The runner could not answer.
     #[error("The sandbox host is not available: try again")]
     RunnerAway(#[source] RunnerError),
@@ -101,7 +110,9 @@ impl ApiError {
     /// Returns status and code.
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid { .. } | Self::FailedToStart { .. } => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
+            Self::Invalid { .. } | Self::FailedToStart { .. } | Self::ResizeRefused { .. } => {
+                (StatusCode::BAD_REQUEST, "BAD_REQUEST")
+            }
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Self::AccessDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::SandboxNotFound { .. } | Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
@@ -112,11 +123,17 @@ impl ApiError {
             Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
                 (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
             }
-            Self::Authenticate(_) | Self::RunnerAway(_) => {
+            Self::Authenticate(_) | Self::RunnerAway(_) | Self::Full(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
             }
             Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
         }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() { Self::Full(error) } else { Self::Store(error) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What may be asked of a sandbox, and when: pure.
 
 use types::Timestamp;
-use types::sandbox::{Desired, Observed, Sandbox};
+use types::sandbox::{Desired, Observed, Sandbox, state};
 
 use crate::error::ApiError;
 
@@ -11,7 +11,7 @@ pub(crate) fn start(sandbox: Sandbox, auth_token: &str, now: Timestamp) -> Resul
     match (sandbox.desired, sandbox.observed) {
         (_, Observed::Error) => Err(ApiError::invalid("Sandbox is in an errored state")),
         (Desired::Started, _) => Ok(sandbox),
-        (Desired::Stopped, Observed::Stopped) => Ok(Sandbox {
+        (Desired::Stopped, Observed::Stopped | Observed::Ended) => Ok(Sandbox {
             desired: Desired::Started,
             auth_token: auth_token.to_owned(),
             last_activity_at: now,
@@ -26,13 +26,22 @@ pub(crate) fn stop(sandbox: Sandbox, force: bool, now: Timestamp) -> Result<Sand
     let desired = if sandbox.intervals.auto_delete == 0 { Desired::Destroyed } else { Desired::Stopped };
     match (sandbox.desired, sandbox.observed) {
         (_, Observed::Error) => Err(ApiError::invalid("Sandbox is in an errored state")),
-        (Desired::Stopped, Observed::Stopped) => Ok(sandbox),
+        (Desired::Stopped, Observed::Stopped | Observed::Ended) => Ok(sandbox),
         // Once more, perhaps with force this time.
         (Desired::Stopped, _) => Ok(Sandbox { stop_forced: force, ..sandbox }),
         (Desired::Started, Observed::Started) => {
             Ok(Sandbox { desired, stop_forced: force, last_activity_at: now, ..sandbox })
         }
         (Desired::Started | Desired::Destroyed, _) => Err(ApiError::StateChangeInProgress),
+    }
+}
+
+/// Tells whether limits may change now: while it runs, and while it does not, but not on the way.
+pub(crate) fn resize(sandbox: Sandbox) -> Result<Sandbox, ApiError> {
+    match sandbox.observed {
+        Observed::Error => Err(ApiError::invalid("Sandbox is in an errored state")),
+        _ if state::at_rest(sandbox.desired, sandbox.observed) && !sandbox.resizing() => Ok(sandbox),
+        _ => Err(ApiError::StateChangeInProgress),
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use daytona_wire::api::sandbox::CreateSandbox;
+use daytona_wire::api::sandbox::{CreateSandbox, ResizeSandbox};
+use types::network::{DomainPattern, Ipv4Network};
 use types::resource::Resources;
 use types::sandbox::Intervals;
 
@@ -15,6 +16,8 @@ const USER_CHARACTERS: usize = 64;
 const SNAPSHOT_BYTES: usize = 255;
 /// How much of a refused snapshot's name is told back.
 const SHOWN_CHARACTERS: usize = 32;
+/// The longest list of networks or names, as in the contract.
+const LIST_ENTRIES: usize = 10;
 const MAP_ENTRIES: usize = 1_024;
 const MAP_BYTES: usize = 128 * 1_024;
 
@@ -129,6 +132,73 @@ fn amount(
     }
 }
 
+/// Returns the limits that a resize asks for: what is missing stays. Disks only grow: what is on them cannot be asked to
+/// leave.
+pub(crate) fn resized(
+    asked: &ResizeSandbox,
+    current: Resources,
+    settings: &Settings,
+) -> Result<Resources, ApiError> {
+    let most = settings.most_per_sandbox;
+    let wanted = Resources {
+        cpu: amount("cpu", "CPU", "", asked.cpu, current.cpu, most.cpu)?,
+        gpu: current.gpu,
+        memory_gib: amount("memory", "Memory", "GiB", asked.memory, current.memory_gib, most.memory_gib)?,
+        disk_gib: amount("disk", "Disk", "GiB", asked.disk, current.disk_gib, most.disk_gib)?,
+    };
+    if wanted.disk_gib < current.disk_gib {
+        return Err(ApiError::invalid(format!(
+            "disk cannot shrink: it has {} GiB, and {} GiB were asked for",
+            current.disk_gib, wanted.disk_gib
+        )));
+    }
+    if wanted == current {
+        return Err(ApiError::invalid("Nothing to resize: at least one of cpu, memory and disk must differ"));
+    }
+    Ok(wanted)
+}
+
+/// Reads networks separated by commas, each with its mask.
+pub(crate) fn network_allow_list(text: &str) -> Result<Vec<Ipv4Network>, ApiError> {
+    let read = |entry: &str| {
+        let (address, digits) = entry.split_once('/')?;
+        let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix_length: u8 = digits.parse().ok().filter(|length| plain && *length <= 32)?;
+        Some(Ipv4Network::around(address.parse().ok()?, prefix_length))
+    };
+    allow_list("networkAllowList", "IPv4 networks such as 203.0.113.0/24, mask included", text, read)
+}
+
+/// Reads domain names separated by commas.
+pub(crate) fn domain_allow_list(text: &str) -> Result<Vec<DomainPattern>, ApiError> {
+    allow_list(
+        "domainAllowList",
+        "domain names such as example.com or *.example.com",
+        text,
+        DomainPattern::parse,
+    )
+}
+
+fn allow_list<T>(
+    field: &str,
+    wanted: &str,
+    text: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ApiError> {
+    let entries: Vec<&str> = text.split(',').map(str::trim).collect();
+    if entries == [""] {
+        return Ok(Vec::new());
+    }
+    if entries.len() > LIST_ENTRIES {
+        return Err(ApiError::invalid(format!("{field} must have at most {LIST_ENTRIES} entries")));
+    }
+    let refused = |entry: &&str| {
+        let shown: String = entry.chars().filter(|character| !character.is_control()).take(64).collect();
+        ApiError::invalid(format!("{field} must be {wanted}, separated by commas; `{shown}` is none"))
+    };
+    entries.iter().map(|entry| read(entry).ok_or_else(|| refused(entry))).collect()
+}
+
 /// Reads an idle time before a stop, in minutes.
 pub(crate) fn auto_stop(minutes: i64) -> Result<u32, ApiError> {
     not_negative("Auto-stop", minutes)
@@ -181,8 +251,6 @@ pub(crate) fn built(asked: &CreateSandbox) -> Result<(), ApiError> {
         ("volumes", asked.volumes.as_ref().is_some_and(|list| !list.is_empty())),
         ("secrets", asked.secrets.as_ref().is_some_and(|list| !list.is_empty())),
         ("linkedSandbox", text(&asked.linked_sandbox)),
-        ("networkAllowList", text(&asked.network_allow_list)),
-        ("domainAllowList", text(&asked.domain_allow_list)),
         ("outboundProxyUrl", text(&asked.outbound_proxy_url)),
         ("otelEndpointOverride", text(&asked.otel_endpoint_override)),
         ("gpu", positive(asked.gpu)),

@@ -1,7 +1,8 @@
 //! What requests do to sandboxes: find, make, change. Each writes what is desired and lets the engine do the rest.
 
-use daytona_wire::api::sandbox::{CreateSandbox, UpdateSandboxNetworkSettings};
+use daytona_wire::api::sandbox::{CreateSandbox, ResizeSandbox, UpdateSandboxNetworkSettings};
 use store::StoreError;
+use types::inspection::Inspection;
 use types::sandbox::{Desired, Network, Observed, Sandbox};
 use types::{SandboxId, random};
 
@@ -32,9 +33,9 @@ pub(crate) async fn create(
     let sandbox = draft(state, caller, asked).await?;
     state.store.sandbox_insert(&sandbox).await.map_err(|error| match error {
         StoreError::Taken { key, .. } => ApiError::NameTaken { name: key },
-        error => ApiError::Store(error),
+        error => error.into(),
     })?;
-    let sandbox = settle(state, sandbox).await?;
+    let sandbox = settle_for_good(state, sandbox).await?;
     if sandbox.observed == Observed::Error {
         let reason = sandbox.error_reason.unwrap_or_default();
         // The caller learns the reason and no id: nobody would ever delete what this request made.
@@ -64,6 +65,7 @@ async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Resul
     let snapshot =
         snapshot.ok_or_else(|| ApiError::invalid(format!("Snapshot {snapshot_name} not found")))?;
     let resources = limits::resources(&asked, snapshot.resources, settings)?;
+    let network = new_network(&asked)?;
     let env = asked.env.unwrap_or_default();
     limits::env(&env)?;
     let labels = asked.labels.unwrap_or_default();
@@ -80,9 +82,10 @@ async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Resul
         env,
         labels,
         public: asked.public.unwrap_or(false),
-        network: Network { block_all: asked.network_block_all.unwrap_or(false) },
+        network,
         network_applied: None,
         resources,
+        resources_applied: None,
         intervals,
         desired: Desired::Started,
         stop_forced: false,
@@ -132,24 +135,84 @@ pub(crate) async fn settle(state: &ApiState, sandbox: Sandbox) -> Result<Sandbox
     Ok(settled.unwrap_or(Sandbox { observed: Observed::Destroyed, ..sandbox }))
 }
 
+/// As [`settle`], and beside it brings the row onto the disk: what was made stays made, and what was deleted deleted,
+/// when the power fails right after the answer.
+pub(crate) async fn settle_for_good(state: &ApiState, sandbox: Sandbox) -> Result<Sandbox, ApiError> {
+    let (settled, synced) = tokio::join!(settle(state, sandbox), state.store.sync());
+    synced?;
+    settled
+}
+
 /// Draws a secret for preview links.
 pub(crate) fn auth_token(state: &ApiState) -> String {
     random::lowercase_token(state.random.as_ref(), AUTH_TOKEN_CHARACTERS)
 }
 
-/// Reads a new network policy. A list that is not built is refused: ignoring it would leave the network open.
+/// Reads a changed network policy. Shutting clears the lists; a list opens what it lists; opening alone clears them too.
 pub(crate) fn network(asked: &UpdateSandboxNetworkSettings, current: Network) -> Result<Network, ApiError> {
-    let lists =
-        [("networkAllowList", &asked.network_allow_list), ("domainAllowList", &asked.domain_allow_list)];
-    for (field, list) in lists {
-        if list.as_ref().is_some_and(|list| !list.trim().is_empty()) {
-            return Err(ApiError::FieldNotBuilt { field });
+    let Network { allow_list, domain_allow_list, block_all } = current;
+    let networks = asked.network_allow_list.as_deref().map(limits::network_allow_list).transpose()?;
+    let names = asked.domain_allow_list.as_deref().map(limits::domain_allow_list).transpose()?;
+    match (asked.network_block_all, &networks, &names) {
+        (None, None, None) => Err(ApiError::invalid("At least one network setting must be provided")),
+        (Some(true), _, _) => Ok(Network::blocked()),
+        (Some(false), None, None) => Ok(Network::default()),
+        (asked, _, _) => {
+            let listed =
+                networks.iter().any(|list| !list.is_empty()) || names.iter().any(|list| !list.is_empty());
+            let network = Network {
+                // Clearing a list of a shut sandbox does not open it.
+                block_all: block_all && asked.is_none() && !listed,
+                allow_list: networks.unwrap_or(allow_list),
+                domain_allow_list: names.unwrap_or(domain_allow_list),
+            };
+            Ok(network)
         }
     }
-    let cleared = lists.iter().any(|(_, list)| list.is_some());
-    match asked.network_block_all {
-        Some(block_all) => Ok(Network { block_all }),
-        None if cleared => Ok(current),
-        None => Err(ApiError::invalid("At least one network setting must be provided")),
+}
+
+/// Reads the network policy of a new sandbox.
+fn new_network(asked: &CreateSandbox) -> Result<Network, ApiError> {
+    let list = |text: &Option<String>| text.as_deref().unwrap_or_default().to_owned();
+    let allow_list = limits::network_allow_list(&list(&asked.network_allow_list))?;
+    let domain_allow_list = limits::domain_allow_list(&list(&asked.domain_allow_list))?;
+    Ok(match asked.network_block_all {
+        Some(true) => Network::blocked(),
+        _ => Network { block_all: false, allow_list, domain_allow_list },
+    })
+}
+
+/// Changes the limits and waits until they hold. What cannot be met leaves the sandbox as it was.
+pub(crate) async fn resize(
+    state: &ApiState,
+    caller: &Caller,
+    reference: &str,
+    asked: ResizeSandbox,
+) -> Result<Sandbox, ApiError> {
+    let change = |sandbox: Sandbox| {
+        let sandbox = lifecycle::resize(sandbox)?;
+        let resources = limits::resized(&asked, sandbox.resources, &state.settings)?;
+        Ok(Sandbox { resources, ..sandbox })
+    };
+    let written = self::change(state, caller, reference, change).await?;
+    let wanted = written.resources;
+    let settled = settle(state, written).await?;
+    if settled.resources == wanted || settled.resizing() {
+        return Ok(settled);
+    }
+    Err(ApiError::ResizeRefused { reason: settled.error_reason.unwrap_or_default() })
+}
+
+/// Asks the host how a sandbox is isolated and what it has run into. The row is worth an answer without it.
+pub(crate) async fn inspect(state: &ApiState, sandbox: &Sandbox) -> Inspection {
+    if sandbox.observed != Observed::Started {
+        return Inspection::default();
+    }
+    match state.runner.inspect(sandbox.id).await {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            tracing::warn!(sandbox.id = %sandbox.id, error = &error as &dyn std::error::Error, "cannot inspect a sandbox");
+            Inspection::default()
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! One step to one idempotent call, and what is known afterwards.
 
 use types::Timestamp;
+use types::resource::Resources;
 use types::sandbox::{Desired, Network, Observed, Sandbox};
 
 use crate::plan::Step;
-use crate::port::{Class, Runner, RunnerError, Started};
+use crate::port::{Class, Look, Runner, RunnerError, Started};
 
 /// What is known of a sandbox after a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Seen {
     Started {
         /// The policy it was started with.
         network: Network,
+        /// The limits it was started with.
+        resources: Resources,
         /// The daemon inside.
         daemon_version: String,
     },
@@ -20,8 +23,20 @@ pub enum Seen {
     Running,
     /// This network policy is in force.
     NetworkApplied(Network),
+    /// These limits are in force.
+    Resized(Resources),
+    /// New limits cannot be met; the old ones hold.
+    ResizeRefused {
+        /// Why, for a person.
+        reason: String,
+    },
     /// Its files are there and nothing runs.
     Stopped,
+    /// Its files are there, and its processes ended by themselves.
+    Ended {
+        /// Why, for a person.
+        reason: String,
+    },
     /// Nothing is there.
     Absent,
     /// Everything is gone.
@@ -51,37 +66,50 @@ pub enum Reaction {
 }
 
 /// Does one step.
-pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: Step) -> Result<Seen, RunnerError> {
-    let started =
-        |started: Started| Seen::Started { network: sandbox.network, daemon_version: started.daemon_version };
+pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: &Step) -> Result<Seen, RunnerError> {
+    let started = |started: Started| Seen::Started {
+        network: sandbox.network.clone(),
+        resources: sandbox.resources,
+        daemon_version: started.daemon_version,
+    };
     match step {
-        Step::Observe => runner.observe(sandbox.id).await.map(|observed| found(sandbox, observed)),
+        Step::Observe => runner.observe(sandbox.id).await.map(|look| found(sandbox, look)),
         Step::Create => runner.create(sandbox).await.map(started),
         Step::Start => runner.start(sandbox).await.map(started),
-        Step::Stop { force } => runner.stop(sandbox.id, force).await.map(|()| Seen::Stopped),
+        Step::Stop { force } => runner.stop(sandbox.id, *force).await.map(|()| Seen::Stopped),
         Step::Destroy => runner.destroy(sandbox.id).await.map(|()| Seen::Destroyed),
         Step::SetNetwork(network) => {
-            runner.set_network(sandbox.id, network).await.map(|()| Seen::NetworkApplied(network))
+            runner.set_network(sandbox.id, network).await.map(|()| Seen::NetworkApplied(network.clone()))
+        }
+        Step::Resize(resources) => {
+            runner.resize(sandbox.id, *resources).await.map(|()| Seen::Resized(*resources))
         }
     }
 }
 
 /// Reads what a look at the host means for a sandbox.
-pub fn found(sandbox: &Sandbox, observed: Observed) -> Seen {
-    match observed {
+pub fn found(sandbox: &Sandbox, look: Look) -> Seen {
+    match look.observed {
         Observed::Started => Seen::Running,
-        Observed::Stopped => Seen::Stopped,
+        Observed::Stopped => {
+            // What was to stop has stopped, whoever ended it. What is known to have ended stays so, however often one
+            // looks: since then it is asked for as stopped.
+            let is_unasked = sandbox.desired == Desired::Started || sandbox.observed == Observed::Ended;
+            let unasked = look.ended.filter(|_| is_unasked);
+            unasked.map_or(Seen::Stopped, |reason| Seen::Ended { reason })
+        }
         // Making it afresh would hand out an empty disk as if nothing had been lost.
         Observed::Absent | Observed::Destroyed if sandbox.daemon_version.is_some() => {
-            Seen::Failed { reason: "its files are gone from the host".to_owned() }
+            let gone = || "its files are gone from the host".to_owned();
+            Seen::Failed { reason: look.ended.unwrap_or_else(gone) }
         }
         Observed::Absent | Observed::Destroyed => Seen::Absent,
-        Observed::Unknown | Observed::Error => Seen::Unknown,
+        Observed::Unknown | Observed::Ended | Observed::Error => Seen::Unknown,
     }
 }
 
 /// Says what a failure of `step` asks for: removal is never given up, the rest obeys the class.
-pub const fn react(step: Step, class: Class) -> Reaction {
+pub const fn react(step: &Step, class: Class) -> Reaction {
     match (step, class) {
         (Step::Destroy, Class::Gone) => Reaction::Done,
         (Step::Destroy | Step::Observe, _) => Reaction::Insist,
@@ -109,21 +137,33 @@ impl Seen {
         sandbox.observed = match self {
             Self::Started { .. } | Self::Running => Observed::Started,
             // The policy can be set on what meanwhile ended; it says nothing about the processes.
-            Self::NetworkApplied(_) => sandbox.observed,
+            Self::NetworkApplied(_) | Self::Resized(_) | Self::ResizeRefused { .. } => sandbox.observed,
             Self::Stopped => Observed::Stopped,
+            Self::Ended { .. } => Observed::Ended,
             Self::Absent => Observed::Absent,
             Self::Destroyed => Observed::Destroyed,
             Self::Unknown => Observed::Unknown,
             Self::Failed { .. } => Observed::Error,
         };
-        sandbox.error_reason = None;
+        sandbox.error_reason = match (self, sandbox.observed) {
+            // Changed limits say nothing about why it ended.
+            (Self::Resized(_), Observed::Ended) => sandbox.error_reason,
+            _ => None,
+        };
         match self {
-            Self::Started { network, daemon_version } => {
-                sandbox.network_applied = Some(*network);
+            Self::Started { network, resources, daemon_version } => {
+                sandbox.network_applied = Some(network.clone());
+                sandbox.resources_applied = Some(*resources);
                 sandbox.daemon_version = Some(daemon_version.clone());
             }
-            Self::NetworkApplied(network) => sandbox.network_applied = Some(*network),
-            Self::Failed { reason } => sandbox.error_reason = Some(reason.clone()),
+            Self::NetworkApplied(network) => sandbox.network_applied = Some(network.clone()),
+            Self::Resized(resources) => sandbox.resources_applied = Some(*resources),
+            Self::ResizeRefused { reason } => {
+                sandbox.resources = sandbox.resources_applied.unwrap_or(sandbox.resources);
+                sandbox.resources_applied = Some(sandbox.resources);
+                sandbox.error_reason = Some(reason.clone());
+            }
+            Self::Failed { reason } | Self::Ended { reason } => sandbox.error_reason = Some(reason.clone()),
             _ => {}
         }
         sandbox.updated_at = now;

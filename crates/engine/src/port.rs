@@ -2,6 +2,9 @@
 
 use async_trait::async_trait;
 use types::SandboxId;
+use types::egress::Egress;
+use types::inspection::Inspection;
+use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
 
@@ -24,11 +27,29 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     /// Removes everything of the sandbox; succeeds when there is nothing.
     async fn destroy(&self, id: SandboxId) -> Result<(), RunnerError>;
 
-    /// Looks at the host: `Absent`, `Stopped` or `Started`.
-    async fn observe(&self, id: SandboxId) -> Result<Observed, RunnerError>;
+    /// Looks at the host.
+    async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError>;
 
     /// Applies a network policy to the sandbox, running or not.
-    async fn set_network(&self, id: SandboxId, network: Network) -> Result<(), RunnerError>;
+    async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError>;
+
+    /// Changes the limits of the sandbox, running or not. What cannot be met changes nothing and is rejected.
+    async fn resize(&self, id: SandboxId, resources: Resources) -> Result<(), RunnerError>;
+
+    /// Probes how the sandbox is isolated, and what it has run into.
+    async fn inspect(&self, id: SandboxId) -> Result<Inspection, RunnerError>;
+
+    /// Tells what became of the packets and names that the sandbox asked for.
+    async fn egress(&self, id: SandboxId) -> Result<Egress, RunnerError>;
+}
+
+/// What a look at the host saw of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// `Absent`, `Stopped` or `Started`.
+    pub observed: Observed,
+    /// Why its first process ended when nobody had asked it to, for a person.
+    pub ended: Option<String>,
 }
 
 /// A sandbox that takes commands.

@@ -194,7 +194,7 @@ fn limit(values: &Values, setting: &Setting) -> Result<Option<u32>, ServiceError
 }
 
 fn sandbox(values: &Values) -> Result<SandboxSettings, ServiceError> {
-    let network = values.require(&env::SANDBOX_NETWORK, crate::network::Ipv4Network::parse)?;
+    let network = values.require(&env::SANDBOX_NETWORK, types::network::Ipv4Network::parse)?;
     if !(8..=24).contains(&network.prefix_length) {
         let expectation = "an IPv4 network with a prefix from /8 to /24".to_owned();
         return Err(values.refuse(&env::SANDBOX_NETWORK, expectation));

@@ -7,7 +7,6 @@
 
 pub mod field;
 pub mod secret;
-pub mod network;
 pub mod nearest;
 pub mod setting;
 pub mod env;

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::network::Ipv4Network;
 use crate::secret::Secret;
+use types::network::Ipv4Network;
 
 /// Everything that was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use types::network::Ipv4Network;
+
 use crate::env;
 use crate::environment::Environment;
 use crate::error::ServiceError;
 use crate::file::File;
 use crate::flags::Flags;
-use crate::network::Ipv4Network;
 use crate::secret::{REDACTED, Secret};
 use crate::setting::{Fallback, Setting};
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use types::Timestamp;
+use types::network::{DomainPattern, Ipv4Network};
+use types::resource::Resources;
 use types::sandbox::Network;
 
 use crate::error::StoreError;
@@ -68,18 +70,53 @@ pub(crate) fn moment_or_none(row: &SqliteRow, column: &'static str) -> Result<Op
         .transpose()
 }
 
-/// Writes a network policy. A word, not a truth, because lists of addresses and names will join it.
-pub(crate) fn network_text(network: Network) -> &'static str {
-    if network.block_all { "block-all" } else { "open" }
+/// Writes a network policy: a word, or its lists as a JSON object.
+pub(crate) fn network_text(network: &Network) -> String {
+    if network.block_all {
+        return "block-all".to_owned();
+    }
+    if !network.listed() {
+        return "open".to_owned();
+    }
+    let networks: Vec<String> = network.allow_list.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = network.domain_allow_list.iter().map(ToString::to_string).collect();
+    serde_json::json!({ "networks": networks, "names": names }).to_string()
 }
 
 /// Reads a network policy.
 pub(crate) fn network(text: &str) -> Option<Network> {
     match text {
-        "block-all" => Some(Network { block_all: true }),
-        "open" => Some(Network { block_all: false }),
-        _ => None,
+        "block-all" => return Some(Network::blocked()),
+        "open" => return Some(Network::default()),
+        _ => {}
     }
+    let lists: serde_json::Value = serde_json::from_str(text).ok()?;
+    let list = |key: &str| lists.get(key)?.as_array()?.iter().map(serde_json::Value::as_str).collect();
+    let (networks, names): (Option<Vec<&str>>, Option<Vec<&str>>) = (list("networks"), list("names"));
+    let network = Network {
+        block_all: false,
+        allow_list: networks?.into_iter().map(Ipv4Network::parse).collect::<Option<_>>()?,
+        domain_allow_list: names?.into_iter().map(DomainPattern::parse).collect::<Option<_>>()?,
+    };
+    network.listed().then_some(network)
+}
+
+/// Writes limits as a JSON object.
+pub(crate) fn resources_text(resources: Resources) -> String {
+    let Resources { cpu, gpu, memory_gib, disk_gib } = resources;
+    serde_json::json!({ "cpu": cpu, "gpu": gpu, "memory_gib": memory_gib, "disk_gib": disk_gib }).to_string()
+}
+
+/// Reads limits.
+pub(crate) fn resources(text: &str) -> Option<Resources> {
+    let object: serde_json::Value = serde_json::from_str(text).ok()?;
+    let amount = |key: &str| u32::try_from(object.get(key)?.as_u64()?).ok();
+    Some(Resources {
+        cpu: amount("cpu")?,
+        gpu: amount("gpu")?,
+        memory_gib: amount("memory_gib")?,
+        disk_gib: amount("disk_gib")?,
+    })
 }
 
 /// Names a value that no version of this program writes.

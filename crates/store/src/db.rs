@@ -10,15 +10,24 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use crate::durable::Durable;
 use crate::error::StoreError;
+use crate::repair::{self, Repair, with_suffix};
 use crate::standing::Standings;
 
 /// Forward only, never edited: the database refuses to start when an applied one has changed.
-const MIGRATIONS: [(i64, &str, &str); 1] =
-    [(1, "control plane", include_str!("../migrations/sqlite/0001_control_plane.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "control plane", include_str!("../migrations/sqlite/0001_control_plane.sql")),
+    (2, "applied limits", include_str!("../migrations/sqlite/0002_applied_limits.sql")),
+];
 
 const READERS: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Space that is taken for the log at the start, twice what it grows to: on a full disk rows can still be changed, so
+/// that sandboxes can be deleted, which makes room.
+const LOG_BYTES: u64 = 8 << 20;
+/// Space that is taken for new pages.
+const GROWTH_BYTES: u64 = 1 << 20;
 const ANSWER: &str = "SELECT 1";
 
 /// The rows. Cheap to clone.
@@ -27,20 +36,35 @@ pub struct Store {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
     pub(crate) standings: Arc<Standings>,
+    durable: Durable,
+}
+
+/// A store that was opened, and what had to be done for it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// Set when the file was damaged.
+    pub repair: Option<Repair>,
 }
 
 impl Store {
-    /// Opens the database file, makes it when it is missing, and brings its tables to this version.
+    /// Opens the database file, makes it when it is missing, and brings its tables to this version. A damaged one is
+    /// refused: nothing is read from it.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let open = |source| StoreError::Open { path: path.to_owned(), source };
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT);
+        let options = options(path);
+        let open = |source: sqlx::Error| {
+            if repair::is_damage(&source) {
+                StoreError::Damaged { path: path.to_owned(), damage: source.to_string() }
+            } else {
+                StoreError::Open { path: path.to_owned(), source }
+            }
+        };
         let writer = pool(1).connect_with(options.clone()).await.map_err(open)?;
+        if let Some(damage) = repair::damage(&writer).await.map_err(open)? {
+            writer.close().await;
+            return Err(StoreError::Damaged { path: path.to_owned(), damage });
+        }
         let migrations = MIGRATIONS.map(|(version, name, sql)| {
             Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
         });
@@ -52,7 +76,38 @@ impl Store {
             .connect_with(options.read_only(true).create_if_missing(false))
             .await
             .map_err(open)?;
-        Ok(Self { writer, reader, standings: Arc::default() })
+        let log = with_suffix(path, "-wal");
+        // Where the file system cannot, a full disk refuses deletions too, until somebody makes room.
+        for (file, bytes) in [(log.as_path(), LOG_BYTES), (path, GROWTH_BYTES)] {
+            let _ = linux::reserve::reserve(file, bytes);
+        }
+        let log = std::fs::File::open(&log).map_err(|source| open(sqlx::Error::Io(source)))?;
+        Ok(Self { writer, reader, standings: Arc::default(), durable: Durable::new(log) })
+    }
+
+    /// Opens as [`Store::open`] does. A damaged file is put aside, and every row that can still be read is copied into
+    /// a new one.
+    pub async fn open_or_repair(path: &Path) -> Result<Opened, StoreError> {
+        let damage = match Self::open(path).await {
+            Err(StoreError::Damaged { damage, .. }) => damage,
+            opened => return opened.map(|store| Opened { store, repair: None }),
+        };
+        let aside = repair::keep_aside(path)?;
+        let fresh = repair::fresh(path)?;
+        let store = Self::open(&fresh).await?;
+        let failed = |source| StoreError::Salvage { path: aside.clone(), source };
+        let mut connection = store.writer.acquire().await.map_err(failed)?;
+        let saved = repair::salvage(&mut connection, &aside).await.map_err(failed)?;
+        drop(connection);
+        store.close().await;
+        repair::put_in_place(&fresh, path)?;
+        let store = Self::open(path).await?;
+        Ok(Opened { store, repair: Some(Repair { aside, damage, saved }) })
+    }
+
+    /// Returns when everything that was written before the call survives a power cut.
+    pub async fn sync(&self) -> Result<(), StoreError> {
+        self.durable.sync().await.map_err(|source| StoreError::Sync { source })
     }
 
     /// Asks both connections for an answer.
@@ -68,6 +123,16 @@ impl Store {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
 }
 
 /// A pool whose connections live as long as the process: they are local, so there is nothing to probe or renew.

@@ -14,6 +14,32 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The file is damaged, or no database.
+    #[error("read the database {}: it is damaged ({damage})", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What the check said.
+        damage: String,
+    },
+    /// A damaged file could not be renamed.
+    #[error("put the damaged database {} aside", path.display())]
+    PutAside {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The rows of a damaged file could not be copied.
+    #[error("save what the damaged database {} still holds", path.display())]
+    Salvage {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The tables could not be brought to this version.
     #[error("bring the database {} to this version", path.display())]
     Migrate {
@@ -22,6 +48,13 @@ pub enum StoreError {
         /// Why.
         #[source]
         source: sqlx::migrate::MigrateError,
+    },
+    /// What was written could not be brought onto the disk.
+    #[error("bring the database onto the disk")]
+    Sync {
+        /// Why.
+        #[source]
+        source: std::io::Error,
     },
     /// Another row already holds what must be unique.
     #[error("{noun} `{key}` already exists")]
@@ -51,6 +84,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Tells whether the disk has no room for a write.
+    pub fn is_full(&self) -> bool {
+        let Self::Query { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|error| error.code());
+        // SQLITE_FULL; and SQLITE_IOERR_WRITE, as which some file systems answer.
+        matches!(code.and_then(|code| code.parse::<u32>().ok()), Some(13 | 778))
+    }
+
     /// Wraps a failed statement with what it was for.
     pub(crate) fn query(action: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Query { action, source }

@@ -8,6 +8,8 @@
 pub mod error;
 mod column;
 pub mod standing;
+pub mod repair;
+mod durable;
 pub mod db;
 pub mod user;
 pub mod organization;

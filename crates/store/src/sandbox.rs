@@ -15,23 +15,27 @@ use crate::standing::Standing;
 const INSERT: &str = "INSERT INTO sandbox \
     (id, organization_id, name, snapshot, image, region, os_user, env, labels, public, network, network_applied, \
      cpu, gpu, memory_gib, disk_gib, auto_stop, auto_archive, auto_delete, desired, stop_forced, observed, at_rest, \
-     error_reason, auth_token, daemon_version, created_at, updated_at, last_activity_at, generation) \
+     error_reason, auth_token, daemon_version, created_at, updated_at, last_activity_at, generation, \
+     resources_applied) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
-     $24, $25, $26, $27, $28, $29, $30)";
+     $24, $25, $26, $27, $28, $29, $30, $31)";
 const GET: &str = "SELECT * FROM sandbox WHERE id = $1 AND observed <> 'destroyed'";
 /// An id wins over a name that spells the same; a name is no longer found once its sandbox is asked to go.
 const FIND: &str = "SELECT * FROM sandbox WHERE organization_id = $1 AND observed <> 'destroyed' \
     AND (id = $2 OR (name = $2 AND desired <> 'destroyed')) ORDER BY id = $2 DESC LIMIT 1";
 const UPDATE_DESIRED: &str = "UPDATE sandbox SET labels = $3, public = $4, network = $5, auto_stop = $6, \
     auto_archive = $7, auto_delete = $8, desired = $9, stop_forced = $10, auth_token = $11, updated_at = $12, \
-    last_activity_at = max(last_activity_at, $13), at_rest = $14, generation = generation + 1 \
+    last_activity_at = max(last_activity_at, $13), at_rest = $14, cpu = $15, memory_gib = $16, disk_gib = $17, \
+    generation = generation + 1 \
     WHERE id = $1 AND generation = $2";
 const UPDATE_OBSERVED: &str = "UPDATE sandbox SET observed = $3, error_reason = $4, network_applied = $5, \
-    daemon_version = $6, updated_at = $7, at_rest = $8, desired = $9, generation = generation + 1 \
+    daemon_version = $6, updated_at = $7, at_rest = $8, desired = $9, cpu = $10, memory_gib = $11, disk_gib = $12, \
+    resources_applied = $13, generation = generation + 1 \
     WHERE id = $1 AND generation = $2";
 const TOUCH: &str = "UPDATE sandbox SET last_activity_at = max(last_activity_at, $2) WHERE id = $1";
 const LIST_MOVING: &str = "SELECT id FROM sandbox WHERE at_rest = 0";
-const LIST_CLAIMED: &str = "SELECT * FROM sandbox WHERE observed IN ('started', 'unknown')";
+const LIST_CLAIMED: &str = "SELECT * FROM sandbox WHERE observed IN ('started', 'unknown', 'error')";
+const WAS_DESTROYED: &str = "SELECT 1 FROM sandbox WHERE id = $1 AND observed = 'destroyed'";
 const PURGE: &str = "DELETE FROM sandbox WHERE observed = 'destroyed' AND updated_at < $1";
 
 impl Store {
@@ -48,8 +52,8 @@ impl Store {
             .bind(column::map_text(&sandbox.env))
             .bind(column::map_text(&sandbox.labels))
             .bind(sandbox.public)
-            .bind(column::network_text(sandbox.network))
-            .bind(sandbox.network_applied.map(column::network_text))
+            .bind(column::network_text(&sandbox.network))
+            .bind(sandbox.network_applied.as_ref().map(column::network_text))
             .bind(sandbox.resources.cpu)
             .bind(sandbox.resources.gpu)
             .bind(sandbox.resources.memory_gib)
@@ -68,6 +72,7 @@ impl Store {
             .bind(sandbox.updated_at.as_millisecond())
             .bind(sandbox.last_activity_at.as_millisecond())
             .bind(sandbox.generation)
+            .bind(sandbox.resources_applied.map(column::resources_text))
             .execute(&self.writer)
             .await
             .map_err(StoreError::insert("insert a sandbox", "sandbox", &sandbox.name))?;
@@ -76,23 +81,35 @@ impl Store {
 
     /// Finds a sandbox by id, whoever owns it.
     pub async fn sandbox_get(&self, id: SandboxId) -> Result<Option<Sandbox>, StoreError> {
+        let (_, writes) = self.standings.recall(id);
         let query = sqlx::query(GET).bind(id.to_string());
         let row = query.fetch_optional(&self.reader).await.map_err(StoreError::query("get a sandbox"))?;
-        row.as_ref().map(read).transpose()
+        let sandbox = row.as_ref().map(read).transpose()?;
+        // Whoever created it reads it last; the first command is asked for next.
+        if let Some(Sandbox { organization_id, desired, observed, .. }) = sandbox {
+            self.standings.remember(id, Standing { organization_id, desired, observed }, writes);
+        }
+        Ok(sandbox)
+    }
+
+    /// Tells whether a sandbox was there and is remembered as gone.
+    pub async fn sandbox_was_destroyed(&self, id: SandboxId) -> Result<bool, StoreError> {
+        let query = sqlx::query(WAS_DESTROYED).bind(id.to_string()).fetch_optional(&self.reader);
+        Ok(query.await.map_err(StoreError::query("find a destroyed sandbox"))?.is_some())
     }
 
     /// Returns the standing of a sandbox, `None` when there is none of that id; as fresh as a read of the row.
     pub async fn sandbox_standing(&self, id: SandboxId) -> Result<Option<Standing>, StoreError> {
-        let (known, writes) = self.standings.recall(id);
+        let (known, _) = self.standings.recall(id);
         if known.is_some() {
             return Ok(known);
         }
-        let Some(Sandbox { organization_id, desired, observed, .. }) = self.sandbox_get(id).await? else {
-            return Ok(None);
-        };
-        let standing = Standing { organization_id, desired, observed };
-        self.standings.remember(id, standing, writes);
-        Ok(Some(standing))
+        let sandbox = self.sandbox_get(id).await?;
+        Ok(sandbox.map(|Sandbox { organization_id, desired, observed, .. }| Standing {
+            organization_id,
+            desired,
+            observed,
+        }))
     }
 
     /// Finds a sandbox of an organisation by its id or its name.
@@ -114,7 +131,7 @@ impl Store {
             .bind(sandbox.generation)
             .bind(column::map_text(&sandbox.labels))
             .bind(sandbox.public)
-            .bind(column::network_text(sandbox.network))
+            .bind(column::network_text(&sandbox.network))
             .bind(sandbox.intervals.auto_stop)
             .bind(sandbox.intervals.auto_archive)
             .bind(sandbox.intervals.auto_delete)
@@ -124,6 +141,9 @@ impl Store {
             .bind(sandbox.updated_at.as_millisecond())
             .bind(sandbox.last_activity_at.as_millisecond())
             .bind(sandbox.at_rest())
+            .bind(sandbox.resources.cpu)
+            .bind(sandbox.resources.memory_gib)
+            .bind(sandbox.resources.disk_gib)
             .execute(&self.writer)
             .await
             .map_err(StoreError::query("update what is desired of a sandbox"))?;
@@ -139,11 +159,15 @@ impl Store {
             .bind(sandbox.generation)
             .bind(sandbox.observed.as_str())
             .bind(&sandbox.error_reason)
-            .bind(sandbox.network_applied.map(column::network_text))
+            .bind(sandbox.network_applied.as_ref().map(column::network_text))
             .bind(&sandbox.daemon_version)
             .bind(sandbox.updated_at.as_millisecond())
             .bind(sandbox.at_rest())
             .bind(sandbox.desired.as_str())
+            .bind(sandbox.resources.cpu)
+            .bind(sandbox.resources.memory_gib)
+            .bind(sandbox.resources.disk_gib)
+            .bind(sandbox.resources_applied.map(column::resources_text))
             .execute(&self.writer)
             .await
             .map_err(StoreError::query("update what was observed of a sandbox"))?;
@@ -165,7 +189,7 @@ impl Store {
         rows.iter().map(|row| column::id(row, "id")).collect()
     }
 
-    /// Lists the sandboxes that claim to run, or of which nothing is known.
+    /// Lists the sandboxes that claim to run, or of which nothing is known, or nothing good.
     pub async fn sandbox_list_claimed(&self) -> Result<Vec<Sandbox>, StoreError> {
         let rows = sqlx::query(LIST_CLAIMED).fetch_all(&self.reader).await;
         rows.map_err(StoreError::query("list the sandboxes that claim to run"))?.iter().map(read).collect()

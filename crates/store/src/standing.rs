@@ -1,11 +1,14 @@
 //! Whose a sandbox is and what it does, remembered for the proxy, which asks before every command.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use types::sandbox::{Desired, Observed};
 use types::{OrganizationId, SandboxId};
 
+/// Writes are counted apart for so many groups of sandboxes, so that one that is busy does not make all others forgotten.
+const GROUPS: u64 = 64;
 /// The most that is remembered; then all is forgotten, which costs one read each.
 const REMEMBERED: usize = 10_000;
 
@@ -27,9 +30,16 @@ pub(crate) struct Standings(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Grows with every write: what was read before a write must not be remembered after it.
-    writes: u64,
+    /// Each grows with every write of its group: what was read before a write must not be remembered after it.
+    writes: HashMap<u64, u64>,
     known: HashMap<SandboxId, Standing>,
+}
+
+impl Inner {
+    fn writes(&mut self, id: SandboxId) -> &mut u64 {
+        let group = self.known.hasher().hash_one(id) % GROUPS;
+        self.writes.entry(group).or_default()
+    }
 }
 
 impl Standings {
@@ -40,20 +50,20 @@ impl Standings {
     /// Forgets a sandbox that was just written.
     pub(crate) fn written(&self, id: SandboxId) {
         let mut inner = self.inner();
-        inner.writes += 1;
+        *inner.writes(id) += 1;
         inner.known.remove(&id);
     }
 
-    /// Returns what is remembered, and how many writes there were.
+    /// Returns what is remembered, and how many writes of its group there were.
     pub(crate) fn recall(&self, id: SandboxId) -> (Option<Standing>, u64) {
-        let inner = self.inner();
-        (inner.known.get(&id).copied(), inner.writes)
+        let mut inner = self.inner();
+        (inner.known.get(&id).copied(), *inner.writes(id))
     }
 
-    /// Remembers what was read when there were `writes` writes, unless there was another since.
+    /// Remembers what was read when there were `writes` writes of its group, unless there was another since.
     pub(crate) fn remember(&self, id: SandboxId, standing: Standing, writes: u64) {
         let mut inner = self.inner();
-        if inner.writes != writes {
+        if *inner.writes(id) != writes {
             return;
         }
         if inner.known.len() >= REMEMBERED {

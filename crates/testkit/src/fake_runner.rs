@@ -5,8 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::port::{Class, Runner, RunnerError, Started};
+use engine::port::{Class, Look, Runner, RunnerError, Started};
 use types::SandboxId;
+use types::egress::Egress;
+use types::inspection::Inspection;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
@@ -31,6 +33,12 @@ pub enum Call {
     Observe,
     /// Change the network.
     SetNetwork,
+    /// Change the limits.
+    Resize,
+    /// Probe.
+    Inspect,
+    /// Tell what went out.
+    Egress,
 }
 
 /// A host in memory.
@@ -48,10 +56,12 @@ struct State {
 }
 
 /// A sandbox as the host has it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Held {
     running: bool,
     network: Network,
+    /// Why its first process ended by itself.
+    ended: Option<String>,
 }
 
 impl Call {
@@ -65,6 +75,9 @@ impl Call {
             Self::Destroy => "destroy",
             Self::Observe => "observe",
             Self::SetNetwork => "set_network",
+            Self::Resize => "resize",
+            Self::Inspect => "inspect",
+            Self::Egress => "egress",
         }
     }
 }
@@ -90,11 +103,20 @@ impl FakeRunner {
         let mut state = self.state();
         match observed {
             Observed::Started | Observed::Stopped => {
-                state.sandboxes.insert(id, Held { running: observed == Observed::Started, network });
+                let running = observed == Observed::Started;
+                state.sandboxes.insert(id, Held { running, network, ended: None });
             }
             _ => {
                 state.sandboxes.remove(&id);
             }
+        }
+    }
+
+    /// Ends a sandbox's first process, as a crash of it does.
+    pub fn end(&self, id: SandboxId, reason: &str) {
+        if let Some(held) = self.state().sandboxes.get_mut(&id) {
+            held.running = false;
+            held.ended = Some(reason.to_owned());
         }
     }
 
@@ -109,7 +131,7 @@ impl FakeRunner {
 
     /// Returns the policy in force for a sandbox.
     pub fn network(&self, id: SandboxId) -> Option<Network> {
-        self.state().sandboxes.get(&id).map(|held| held.network)
+        self.state().sandboxes.get(&id).map(|held| held.network.clone())
     }
 
     /// Counts the sandboxes on the host.
@@ -153,7 +175,8 @@ impl FakeRunner {
         if must_exist && !state.sandboxes.contains_key(&sandbox.id) {
             return Err(error(Class::Gone, format!("start {}", sandbox.id)));
         }
-        state.sandboxes.insert(sandbox.id, Held { running: true, network: sandbox.network });
+        let held = Held { running: true, network: sandbox.network.clone(), ended: None };
+        state.sandboxes.insert(sandbox.id, held);
         Ok(Started { daemon_version: Self::DAEMON_VERSION.to_owned() })
     }
 }
@@ -200,19 +223,38 @@ impl Runner for FakeRunner {
         Ok(())
     }
 
-    async fn observe(&self, id: SandboxId) -> Result<Observed, RunnerError> {
+    async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError> {
         self.enter(Call::Observe).await?;
-        Ok(self.observed(id))
+        let ended = self.state().sandboxes.get(&id).and_then(|held| held.ended.clone());
+        Ok(Look { observed: self.observed(id), ended })
     }
 
-    async fn set_network(&self, id: SandboxId, network: Network) -> Result<(), RunnerError> {
+    async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {
         self.enter(Call::SetNetwork).await?;
         match self.state().sandboxes.get_mut(&id) {
             Some(held) => {
-                held.network = network;
+                held.network = network.clone();
                 Ok(())
             }
             None => Err(error(Class::Gone, format!("set the network of {id}"))),
         }
+    }
+
+    async fn resize(&self, id: SandboxId, _resources: Resources) -> Result<(), RunnerError> {
+        self.enter(Call::Resize).await?;
+        match self.state().sandboxes.contains_key(&id) {
+            true => Ok(()),
+            false => Err(error(Class::Gone, format!("resize {id}"))),
+        }
+    }
+
+    async fn inspect(&self, _id: SandboxId) -> Result<Inspection, RunnerError> {
+        self.enter(Call::Inspect).await?;
+        Ok(Inspection::default())
+    }
+
+    async fn egress(&self, _id: SandboxId) -> Result<Egress, RunnerError> {
+        self.enter(Call::Egress).await?;
+        Ok(Egress::default())
     }
 }

@@ -55,6 +55,7 @@ pub fn sandbox(id: SandboxId, organization_id: OrganizationId, now: Timestamp) -
         public: false,
         network: Network::default(),
         network_applied: None,
+        resources_applied: None,
         resources: Resources::default(),
         intervals: Intervals::default(),
         desired: Desired::Started,

@@ -19,3 +19,35 @@ impl Default for Resources {
         Self { cpu: 1, gpu: 0, memory_gib: 1, disk_gib: 3 }
     }
 }
+
+/// Writes a number of bytes as people do, rounded down to a tenth: `1.5 GiB`.
+pub fn bytes_as_text(bytes: u64) -> String {
+    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let unit = units.into_iter().find(|(shift, _)| bytes >> shift > 0);
+    let Some((shift, name)) = unit else { return format!("{bytes} bytes") };
+    let tenths = (u128::from(bytes) * 10) >> shift;
+    match (tenths / 10, tenths % 10) {
+        (whole, 0) => format!("{whole} {name}"),
+        (whole, tenth) => format!("{whole}.{tenth} {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_read_as_people_write_them() {
+        for (bytes, text) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (4096, "4 KiB"),
+            (256 << 20, "256 MiB"),
+            (3 << 29, "1.5 GiB"),
+            (2_900_000_000, "2.7 GiB"),
+            (u64::MAX, "17179869183.9 GiB"),
+        ] {
+            assert_eq!(bytes_as_text(bytes), text);
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
 use crate::id::{OrganizationId, SandboxId};
+use crate::network::{DomainPattern, Ipv4Network};
 use crate::resource::Resources;
 pub use state::{Desired, Observed};
 
@@ -38,6 +39,8 @@ pub struct Sandbox {
     pub network_applied: Option<Network>,
     /// What it may use.
     pub resources: Resources,
+    /// The limits last put in force on its host; `None` before the first.
+    pub resources_applied: Option<Resources>,
     /// When it stops, is archived and is deleted by itself.
     pub intervals: Intervals,
     /// What was asked for.
@@ -46,7 +49,7 @@ pub struct Sandbox {
     pub stop_forced: bool,
     /// What was last seen.
     pub observed: Observed,
-    /// Why it is in `Observed::Error`.
+    /// Why it is in `Observed::Error` or `Observed::Ended`, or was not resized.
     pub error_reason: Option<String>,
     /// Secret of its preview links.
     pub auth_token: String,
@@ -63,18 +66,53 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Tells whether what was seen is what was asked for, its network policy included.
+    /// Tells whether what was seen is what was asked for, its limits and its network policy included.
     pub fn at_rest(&self) -> bool {
-        let policy_holds = self.observed != Observed::Started || self.network_applied == Some(self.network);
-        state::at_rest(self.desired, self.observed) && (policy_holds || self.desired != Desired::Started)
+        let policy_holds =
+            self.observed != Observed::Started || self.network_applied.as_ref() == Some(&self.network);
+        state::at_rest(self.desired, self.observed)
+            && (policy_holds || self.desired != Desired::Started)
+            && !self.resizing()
+    }
+
+    /// Tells whether its limits are yet to be changed, and can be: there is something to change.
+    pub fn resizing(&self) -> bool {
+        state::at_rest(self.desired, self.observed)
+            && matches!(self.observed, Observed::Started | Observed::Stopped | Observed::Ended)
+            && self.resources_applied != Some(self.resources)
+    }
+
+    /// Returns the contract's word for its state.
+    pub fn reported(&self) -> &'static str {
+        // Rows of before there were applied limits are checked once, without a word about it.
+        if self.resizing() && self.resources_applied.is_some() {
+            return "resizing";
+        }
+        state::reported(self.desired, self.observed)
     }
 }
 
-/// What a sandbox may reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What a sandbox may reach. Without a list, everything that the host allows; with one, only what is listed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Network {
     /// Drops everything that the sandbox sends out, and all that comes in from outside.
     pub block_all: bool,
+    /// Networks that it may reach.
+    pub allow_list: Vec<Ipv4Network>,
+    /// Names that it may look up and then reach.
+    pub domain_allow_list: Vec<DomainPattern>,
+}
+
+impl Network {
+    /// Returns the policy that lets nothing through.
+    pub fn blocked() -> Self {
+        Self { block_all: true, ..Self::default() }
+    }
+
+    /// Tells whether only what is listed may be reached.
+    pub fn listed(&self) -> bool {
+        !self.block_all && !(self.allow_list.is_empty() && self.domain_allow_list.is_empty())
+    }
 }
 
 /// Minutes after which a sandbox changes by itself.

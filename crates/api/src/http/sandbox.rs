@@ -97,7 +97,21 @@ pub(crate) async fn get(
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let found = sandbox::find(&state, &caller, segments.sandbox()).await?;
-    Ok(Answer(view::sandbox::full(found, &state.settings)))
+    let inspection = sandbox::inspect(&state, &found).await;
+    Ok(Answer(view::sandbox::inspected(found, inspection, &state.settings)))
+}
+
+/// Tells what became of the packets and names that the sandbox asked for. Not part of the contract.
+#[utoipa::path(get, operation_id = "getSandboxEgress", path = "/sandbox/{sandboxIdOrName}/egress", tag = "sandbox",
+    params(("sandboxIdOrName" = String, Path, description = "Id or name")),
+    responses((status = 200, body = wire::SandboxEgress), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn egress(
+    State(state): State<ApiState>,
+    caller: Caller,
+    segments: Segments,
+) -> Result<Answer<wire::SandboxEgress>, ApiError> {
+    let found = sandbox::find(&state, &caller, segments.sandbox()).await?;
+    Ok(Answer(view::sandbox::egress(state.runner.egress(found.id).await?)))
 }
 
 /// Deletes a sandbox, whatever its state. Its name is free at once.

@@ -1,7 +1,9 @@
 //! Sandboxes to what clients see of them.
 
 use daytona_wire::api::sandbox as wire;
-use types::sandbox::{Sandbox, state};
+use types::egress::Egress;
+use types::inspection::{self, Inspection};
+use types::sandbox::{Observed, Sandbox};
 
 use crate::moment;
 use crate::settings::Settings;
@@ -15,6 +17,7 @@ const IMAGE_USER: &str = "daytona";
 
 /// Shows a sandbox in full.
 pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
+    let reported = sandbox.reported().to_owned();
     wire::Sandbox {
         id: sandbox.id.to_string(),
         organization_id: sandbox.organization_id.to_string(),
@@ -25,6 +28,8 @@ pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         labels: sandbox.labels,
         public: sandbox.public,
         network_block_all: sandbox.network.block_all,
+        network_allow_list: list(&sandbox.network.allow_list),
+        domain_allow_list: list(&sandbox.network.domain_allow_list),
         target: sandbox.region,
         cpu: sandbox.resources.cpu,
         gpu: sandbox.resources.gpu,
@@ -32,10 +37,10 @@ pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         disk: sandbox.resources.disk_gib,
         kvm: false,
         spot: false,
-        state: state::reported(sandbox.desired, sandbox.observed).to_owned(),
+        state: reported,
         desired_state: sandbox.desired.as_str().to_owned(),
         error_reason: sandbox.error_reason,
-        recoverable: false,
+        recoverable: sandbox.observed == Observed::Ended,
         backup_state: BACKUP.to_owned(),
         auto_stop_interval: sandbox.intervals.auto_stop,
         auto_archive_interval: sandbox.intervals.auto_archive,
@@ -47,25 +52,30 @@ pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         last_activity_at: moment::write(sandbox.last_activity_at),
         daemon_version: sandbox.daemon_version,
         toolbox_proxy_url: settings.toolbox_proxy_url.clone(),
+        isolation: None,
+        conditions: None,
     }
 }
 
 /// Shows a sandbox in a list.
 pub(crate) fn item(sandbox: Sandbox, settings: &Settings) -> wire::SandboxListItem {
+    let reported = sandbox.reported().to_owned();
     wire::SandboxListItem {
         id: sandbox.id.to_string(),
         organization_id: sandbox.organization_id.to_string(),
         name: sandbox.name,
         target: sandbox.region,
         sandbox_class: CLASS.to_owned(),
-        state: state::reported(sandbox.desired, sandbox.observed).to_owned(),
+        state: reported,
         desired_state: sandbox.desired.as_str().to_owned(),
         snapshot: sandbox.snapshot,
         user: user(sandbox.user),
         error_reason: sandbox.error_reason,
-        recoverable: false,
+        recoverable: sandbox.observed == Observed::Ended,
         public: sandbox.public,
         network_block_all: sandbox.network.block_all,
+        network_allow_list: list(&sandbox.network.allow_list),
+        domain_allow_list: list(&sandbox.network.domain_allow_list),
         cpu: sandbox.resources.cpu,
         gpu: sandbox.resources.gpu,
         memory: sandbox.resources.memory_gib,
@@ -86,4 +96,47 @@ pub(crate) fn item(sandbox: Sandbox, settings: &Settings) -> wire::SandboxListIt
 
 fn user(user: String) -> String {
     if user.is_empty() { IMAGE_USER.to_owned() } else { user }
+}
+
+fn list<T: ToString>(entries: &[T]) -> Option<String> {
+    let texts: Vec<String> = entries.iter().map(ToString::to_string).collect();
+    (!texts.is_empty()).then(|| texts.join(","))
+}
+
+/// Shows a sandbox with what a look at its host told.
+pub(crate) fn inspected(sandbox: Sandbox, found: Inspection, settings: &Settings) -> wire::Sandbox {
+    let layer = |layer: inspection::Layer| wire::IsolationLayer {
+        name: layer.name,
+        in_force: layer.in_force,
+        detail: layer.detail,
+    };
+    let isolation = found.isolation.map(|isolation| wire::Isolation {
+        class: isolation.class,
+        kernel: isolation.kernel,
+        layers: isolation.layers.into_iter().map(layer).collect(),
+    });
+    let condition = |condition: inspection::Condition| wire::Condition {
+        cause: condition.cause.as_str().to_owned(),
+        evidence: condition.evidence,
+        remedy: condition.remedy,
+        count: condition.count,
+    };
+    let conditions: Vec<_> = found.conditions.into_iter().map(condition).collect();
+    let conditions = (!conditions.is_empty()).then_some(conditions);
+    wire::Sandbox { isolation, conditions, ..full(sandbox, settings) }
+}
+
+/// Shows what became of the packets and names that a sandbox asked for.
+pub(crate) fn egress(found: Egress) -> wire::SandboxEgress {
+    let decision = |decision: types::egress::Decision| wire::EgressDecision {
+        at: moment::write(decision.at),
+        destination: decision.destination,
+        port: decision.port,
+        protocol: decision.protocol,
+        name: decision.name,
+        rule: decision.rule,
+        allowed: decision.allowed,
+    };
+    let decisions = found.decisions.into_iter().map(decision).collect();
+    wire::SandboxEgress { allowed: found.allowed, refused: found.refused, decisions }
 }

@@ -35,8 +35,6 @@ async fn what_is_not_built_is_refused_by_name_and_leaves_nothing() {
         ("volumes", json!([{"volumeId": "v", "mountPath": "/v"}])),
         ("secrets", json!([{"A": "b"}])),
         ("linkedSandbox", json!("other")),
-        ("networkAllowList", json!("10.0.0.0/8")),
-        ("domainAllowList", json!("example.com")),
         ("outboundProxyUrl", json!("http://proxy")),
         ("otelEndpointOverride", json!("http://otel")),
         ("gpu", json!(1)),

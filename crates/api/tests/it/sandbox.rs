@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use engine::port::Class;
 use serde_json::{Value, json};
 use testkit::{Call, FakeRunner, TestApi};
 use types::sandbox::Network;
@@ -198,27 +199,119 @@ async fn settings_are_stored_and_returned() {
 }
 
 #[tokio::test]
-async fn the_network_is_shut_at_once_and_lists_are_refused() {
+async fn the_network_changes_at_once() {
     let api = TestApi::start().await.unwrap();
     let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
     let path = "/api/sandbox/box/network-settings";
-    let shut = api.call("POST", path, json!({"networkBlockAll": true})).await;
-    assert_eq!((shut.status.as_u16(), &shut.json()["networkBlockAll"]), (200, &json!(true)));
-    assert_eq!(api.runner.network(id), Some(Network { block_all: true }));
-    for body in [
-        json!({"networkAllowList": "10.0.0.0/8"}),
-        json!({"domainAllowList": "a.b", "networkBlockAll": false}),
+    let names = ["networkBlockAll", "networkAllowList", "domainAllowList"];
+    // What is sent, and what block-all and the two lists are afterwards.
+    for (body, after) in [
+        (json!({"networkBlockAll": true}), [json!(true), Value::Null, Value::Null]),
+        (json!({"networkAllowList": ""}), [json!(true), Value::Null, Value::Null]),
+        (
+            json!({"networkAllowList": " 10.1.2.3/8,1.1.1.1/32 "}),
+            [json!(false), json!("10.0.0.0/8,1.1.1.1/32"), Value::Null],
+        ),
+        (
+            json!({"domainAllowList": "*.Example.com, a.b"}),
+            [json!(false), json!("10.0.0.0/8,1.1.1.1/32"), json!("*.example.com,a.b")],
+        ),
+        (json!({"networkAllowList": ""}), [json!(false), Value::Null, json!("*.example.com,a.b")]),
+        (json!({"networkBlockAll": true, "domainAllowList": "c.d"}), [json!(true), Value::Null, Value::Null]),
+        (
+            json!({"networkBlockAll": false, "domainAllowList": "c.d"}),
+            [json!(false), Value::Null, json!("c.d")],
+        ),
+        (json!({"networkBlockAll": false}), [json!(false), Value::Null, Value::Null]),
     ] {
-        let refused = api.call("POST", path, body).await;
-        assert_eq!((refused.status.as_u16(), refused.text("code").as_str()), (501, "NOT_IMPLEMENTED"));
+        let answer = api.call("POST", path, body.clone()).await;
+        assert_eq!(answer.status, 200, "{body}");
+        let shown = names.map(|name| answer.json().get(name).cloned().unwrap_or_default());
+        assert_eq!(shown, after, "{body}");
+        let applied = api.runner.network(id).unwrap();
+        assert_eq!(json!(applied.block_all), after[0], "{body}");
+        assert_eq!(applied.allow_list.is_empty(), after[1].is_null(), "{body}");
+        assert_eq!(applied.domain_allow_list.is_empty(), after[2].is_null(), "{body}");
     }
-    assert_eq!(api.call("POST", path, json!({})).await.status, 400);
-    assert_eq!(api.call("POST", path, json!({"networkAllowList": ""})).await.status, 200);
-    assert_eq!(api.runner.network(id), Some(Network { block_all: true }), "nothing of this opened it");
+}
+
+#[tokio::test]
+async fn a_network_that_cannot_be_read_changes_nothing() {
+    let api = TestApi::start().await.unwrap();
+    let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
+    let many = |entry: &str| vec![entry; 11].join(",");
+    for body in [
+        json!({}),
+        json!({"networkAllowList": "10.0.0.0"}),
+        json!({"networkAllowList": "10.0.0.0/33"}),
+        json!({"networkAllowList": "10.0.0.0/8,,1.1.1.1/32"}),
+        json!({"networkAllowList": "fd00::/8"}),
+        json!({"networkAllowList": many("10.0.0.0/8")}),
+        json!({"domainAllowList": "1.2.3.4"}),
+        json!({"domainAllowList": "exa\u{0}mple.com"}),
+        json!({"domainAllowList": "https://example.com"}),
+        json!({"domainAllowList": many("a.b")}),
+    ] {
+        let answer = api.call("POST", "/api/sandbox/box/network-settings", body.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.text("code").as_str()), (400, "BAD_REQUEST"), "{body}");
+        if body != json!({}) {
+            assert_eq!(api.call("POST", "/api/sandbox", body.clone()).await.status, 400, "{body}");
+        }
+    }
+    assert_eq!(api.runner.network(id), Some(Network::default()));
+    assert_eq!(api.runner.len(), 1);
+}
+
+#[tokio::test]
+async fn a_sandbox_is_resized_running_or_not() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "box").await;
+    let path = "/api/sandbox/box/resize";
+    let resized = api.call("POST", path, json!({"cpu": 2, "memory": 2})).await;
+    assert_eq!((resized.status.as_u16(), resized.text("state").as_str()), (200, "started"));
+    assert_eq!(resized.json()["cpu"], 2);
+    for body in [
+        json!({}),
+        json!({"cpu": 2}),
+        json!({"disk": 1}),
+        json!({"cpu": -1}),
+        json!({"memory": 1_000_000}),
+        json!({"cpu": 1.5}),
+        json!({"cpu": "2"}),
+    ] {
+        assert_eq!(api.call("POST", path, body.clone()).await.status, 400, "{body}");
+    }
     api.call("POST", "/api/sandbox/box/stop", Value::Null).await;
-    api.call("POST", path, json!({"networkBlockAll": false})).await;
-    api.call("POST", "/api/sandbox/box/start", Value::Null).await;
-    assert_eq!(api.runner.network(id), Some(Network { block_all: false }));
+    let grown = api.call("POST", path, json!({"disk": 5, "cpu": 1})).await;
+    assert_eq!((grown.status.as_u16(), grown.text("state").as_str()), (200, "stopped"));
+    assert_eq!((&grown.json()["disk"], &grown.json()["cpu"]), (&json!(5), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_resize_that_the_host_refuses_leaves_the_sandbox_as_it_was() {
+    let api = TestApi::start().await.unwrap();
+    named(&api, "box").await;
+    api.runner.fail("resize", &[Class::Reject]);
+    let refused = api.call("POST", "/api/sandbox/box/resize", json!({"memory": 2})).await;
+    assert_eq!(refused.status, 400);
+    assert!(refused.text("message").starts_with("Sandbox was not resized: "), "{}", refused.text("message"));
+    let now = api.call("GET", "/api/sandbox/box", Value::Null).await.json();
+    assert_eq!((&now["state"], &now["memory"]), (&json!("started"), &json!(1)));
+}
+
+#[tokio::test]
+async fn a_sandbox_that_ended_by_itself_says_why_and_can_be_started() {
+    let api = TestApi::start().await.unwrap();
+    let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
+    api.runner.end(id, "the daemon was killed by signal 9");
+    api.engine.look(id).await.unwrap();
+    let ended = api.call("GET", "/api/sandbox/box", Value::Null).await.json();
+    assert_eq!((&ended["state"], &ended["recoverable"]), (&json!("error"), &json!(true)));
+    assert_eq!(ended["errorReason"], "the daemon was killed by signal 9");
+    let listed = api.call("GET", "/api/sandbox?states=error", Value::Null).await.json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    let started = api.call("POST", "/api/sandbox/box/start", Value::Null).await.json();
+    assert_eq!((&started["state"], started.get("errorReason")), (&json!("started"), None));
 }
 
 #[tokio::test]

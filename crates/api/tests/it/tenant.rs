@@ -10,11 +10,13 @@ use types::OrganizationId;
 use types::api_key::Permission;
 
 /// Every operation on one sandbox, with a body that would be accepted.
-const OPERATIONS: [(&str, &str, &str); 13] = [
+const OPERATIONS: [(&str, &str, &str); 15] = [
     ("GET", "", ""),
     ("DELETE", "", ""),
     ("POST", "/start", ""),
     ("POST", "/stop", ""),
+    ("POST", "/resize", r#"{"cpu":2}"#),
+    ("GET", "/egress", ""),
     ("PUT", "/labels", r#"{"labels":{}}"#),
     ("POST", "/autostop/1", ""),
     ("POST", "/autoarchive/1", ""),

@@ -1,7 +1,7 @@
 //! Keeps true: a sandbox that is said to run does run.
 
 use tracing::{error, info, warn};
-use types::sandbox::{Desired, Sandbox};
+use types::sandbox::{Desired, Observed, Sandbox};
 
 use crate::act::{Seen, ended, found, reason};
 use crate::driver::Driver;
@@ -30,18 +30,23 @@ pub(crate) async fn look(driver: &Driver<Keeper>, sandbox: Sandbox) {
         return; // its removal looks for itself
     }
     let seen = match keeper.runner.observe(id).await {
-        Ok(observed) => found(&sandbox, observed),
+        Ok(look) => found(&sandbox, look),
         Err(error) => {
             warn!(sandbox.id = %id, reason = reason(&error), "cannot look at a sandbox");
             return;
         }
     };
     let claimed = sandbox.observed;
+    // What is in error stays so until its files are found again.
+    let found_again = matches!(seen, Seen::Running | Seen::Stopped | Seen::Ended { .. });
+    if claimed == Observed::Error && !found_again {
+        return;
+    }
     let updated = seen.apply(sandbox, keeper.clock.now());
     if updated.observed == claimed || seen == Seen::Unknown {
         return;
     }
-    let updated = if seen == Seen::Stopped { ended(updated) } else { updated };
+    let updated = if matches!(seen, Seen::Stopped | Seen::Ended { .. }) { ended(updated) } else { updated };
     match keeper.store.sandbox_update_observed(updated).await {
         Ok(Some(written)) => {
             info!(sandbox.id = %id, claimed = claimed.as_str(), seen = written.observed.as_str(), "a sandbox changed");

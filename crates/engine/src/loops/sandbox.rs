@@ -9,10 +9,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
-use types::sandbox::Sandbox;
+use types::sandbox::{Observed, Sandbox};
 use types::{Clock, SandboxId};
 
-use crate::act::{Reaction, Seen, act, react, reason};
+use crate::act::{Reaction, Seen, act, ended, react, reason};
 use crate::driver::Reconcile;
 use crate::plan::{Step, plan};
 use crate::port::{Runner, RunnerError};
@@ -56,12 +56,12 @@ impl Reconcile for Keeper {
             let Some(step) = plan(&sandbox) else {
                 return Some(sandbox);
             };
-            known = match self.step(&sandbox, step).await? {
+            known = match self.step(&sandbox, &step).await? {
                 Ok(seen) => {
                     patience = Patience::new();
                     self.record(&sandbox, &seen).await
                 }
-                Err(error) => self.recover(&sandbox, step, &error, &mut patience, woken).await,
+                Err(error) => self.recover(&sandbox, &step, &error, &mut patience, woken).await,
             };
         }
         known
@@ -80,10 +80,12 @@ impl Reconcile for Keeper {
 
 impl Keeper {
     /// Does one step under a permit; `None` when the permits are closed.
-    async fn step(&self, sandbox: &Sandbox, step: Step) -> Option<Result<Seen, RunnerError>> {
+    async fn step(&self, sandbox: &Sandbox, step: &Step) -> Option<Result<Seen, RunnerError>> {
         let permits = match step {
             Step::Create | Step::Start => &self.starting,
-            Step::Observe | Step::Stop { .. } | Step::Destroy | Step::SetNetwork(_) => &self.ending,
+            Step::Observe | Step::Stop { .. } | Step::Destroy | Step::SetNetwork(_) | Step::Resize(_) => {
+                &self.ending
+            }
         };
         let _permit = permits.acquire().await.ok()?;
         let began = Instant::now();
@@ -99,7 +101,7 @@ impl Keeper {
     async fn recover(
         &self,
         sandbox: &Sandbox,
-        step: Step,
+        step: &Step,
         error: &RunnerError,
         patience: &mut Patience,
         woken: &Notify,
@@ -120,15 +122,34 @@ impl Keeper {
                 self.pause(patience, woken).await;
                 self.record(sandbox, &Seen::Unknown).await
             }
+            // The sandbox is as it was, and goes on: only the wish was too much.
+            Reaction::Fail if matches!(step, Step::Resize(_)) => {
+                self.record(sandbox, &Seen::ResizeRefused { reason: reason(error) }).await
+            }
             Reaction::Fail => {
                 self.contain(sandbox, step).await;
-                self.record(sandbox, &Seen::Failed { reason: reason(error) }).await
+                let reason = reason(error);
+                let seen = if self.keeps_files(sandbox, step).await {
+                    Seen::Ended { reason }
+                } else {
+                    Seen::Failed { reason }
+                };
+                self.record(sandbox, &seen).await
             }
         }
     }
 
+    /// Tells whether what failed left a sandbox that can be tried again: its files are there. One that was never made
+    /// goes instead.
+    async fn keeps_files(&self, sandbox: &Sandbox, step: &Step) -> bool {
+        if *step == Step::Create {
+            return false;
+        }
+        matches!(self.runner.observe(sandbox.id).await, Ok(look) if look.observed == Observed::Stopped)
+    }
+
     /// Ends a sandbox whose network policy could not be put in force: it must not run on under the old one.
-    async fn contain(&self, sandbox: &Sandbox, step: Step) {
+    async fn contain(&self, sandbox: &Sandbox, step: &Step) {
         if let Step::SetNetwork(_) = step
             && let Err(error) = self.runner.stop(sandbox.id, true).await
         {
@@ -142,7 +163,9 @@ impl Keeper {
         let mut patience = Patience::new();
         let mut current = sandbox.clone();
         loop {
-            match self.store.sandbox_update_observed(seen.apply(current, self.clock.now())).await {
+            let updated = seen.apply(current, self.clock.now());
+            let updated = if matches!(seen, Seen::Ended { .. }) { ended(updated) } else { updated };
+            match self.store.sandbox_update_observed(updated).await {
                 Ok(Some(written)) => return Some(written),
                 Ok(None) => {}
                 Err(error) => {

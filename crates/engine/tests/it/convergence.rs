@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use engine::Settings;
 use testkit::Call;
+use types::resource::Resources;
 use types::sandbox::{Desired, Network, Observed, Sandbox};
 
 use crate::house::{House, SOON, eventually};
 
-const SHUT: Network = Network { block_all: true };
+fn shut() -> Network {
+    Network::blocked()
+}
 
 #[tokio::test]
 async fn from_everywhere_to_rest() {
@@ -22,7 +25,7 @@ async fn from_everywhere_to_rest() {
                     continue;
                 }
                 number += 1;
-                let row = Sandbox { desired, observed, network: SHUT, ..house.sandbox(number) };
+                let row = Sandbox { desired, observed, network: shut(), ..house.sandbox(number) };
                 let row = house.insert(row).await;
                 house.runner.put(row.id, host, Network::default());
                 engine.wake(row.id);
@@ -39,11 +42,11 @@ async fn from_everywhere_to_rest() {
                     continue;
                 }
                 // A lie in the row about what runs is the liveness loop's to find, not the plan's.
-                if observed != Observed::Started && observed != Observed::Stopped {
+                if !matches!(observed, Observed::Started | Observed::Stopped | Observed::Ended) {
                     assert_eq!(house.runner.observed(row.id), now.observed, "{case}");
                 }
                 if now.observed == Observed::Started && house.runner.observed(row.id) == Observed::Started {
-                    assert_eq!(house.runner.network(row.id), Some(SHUT), "{case}");
+                    assert_eq!(house.runner.network(row.id), Some(shut()), "{case}");
                 }
             }
         }
@@ -56,12 +59,16 @@ async fn a_whole_life_is_one_call_each() {
     let engine = house.engine().await;
     let row = house.insert(house.sandbox(1)).await;
     let now = engine.settle(row, SOON).await.unwrap().unwrap();
-    assert_eq!((now.observed, now.network_applied), (Observed::Started, Some(Network::default())));
+    assert_eq!((now.observed, now.network_applied.clone()), (Observed::Started, Some(Network::default())));
     assert_eq!(now.daemon_version.as_deref(), Some("0.0.0-fake"));
     assert_eq!(house.runner.take_calls(), [Call::Create]);
 
-    let steps = [(Sandbox { network: SHUT, ..now }, vec![Call::SetNetwork])];
+    let steps = [(Sandbox { network: shut(), ..now }, vec![Call::SetNetwork])];
+    let now = change(&house, &engine, steps).await;
+    let resources = Resources { cpu: 2, ..now.resources };
+    let steps = [(Sandbox { resources, ..now }, vec![Call::Resize])];
     let mut now = change(&house, &engine, steps).await;
+    assert_eq!(now.resources_applied, Some(resources));
     for (desired, stop_forced, call) in [
         (Desired::Stopped, true, Call::Stop { force: true }),
         (Desired::Started, false, Call::Start),
@@ -105,16 +112,16 @@ async fn what_a_request_writes_during_a_step_survives_it() {
     let engine = house.engine().await;
     let row = house.insert(house.sandbox(1)).await;
     engine.wake(row.id);
-    let labelled = Sandbox { public: true, network: SHUT, ..row.clone() };
+    let labelled = Sandbox { public: true, network: shut(), ..row.clone() };
     house.store.sandbox_update_desired(labelled).await.unwrap().unwrap();
     let now = engine.wait(row.id, SOON).await.unwrap().unwrap();
     assert_eq!((now.public, now.observed), (true, Observed::Started));
     assert_eq!(
         now.network_applied,
-        Some(SHUT),
+        Some(shut()),
         "the policy of the request is in force, not the one created with"
     );
-    assert_eq!(house.runner.network(row.id), Some(SHUT));
+    assert_eq!(house.runner.network(row.id), Some(shut()));
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ const CLASSES: [Class; 4] = [Class::Retry, Class::Reject, Class::Gone, Class::Bu
 #[test]
 fn removal_is_never_given_up() {
     for class in CLASSES {
-        assert!(matches!(react(Step::Destroy, class), Reaction::Insist | Reaction::Done), "{class:?}");
+        assert!(matches!(react(&Step::Destroy, class), Reaction::Insist | Reaction::Done), "{class:?}");
     }
 }
 
@@ -105,11 +105,34 @@ async fn a_sandbox_whose_policy_cannot_be_set_does_not_run_on() {
     let engine = house.engine().await;
     let row = house.insert(house.sandbox(1)).await;
     let now = engine.settle(row, SOON).await.unwrap().unwrap();
-    let shut = Sandbox { network: Network { block_all: true }, ..now };
+    let shut = Sandbox { network: Network::blocked(), ..now };
     let shut = house.store.sandbox_update_desired(shut).await.unwrap().unwrap();
     let now = engine.settle(shut, SOON).await.unwrap().unwrap();
-    assert_eq!(now.observed, Observed::Error);
+    // It can be started once the fault is lifted: then the policy is in force before it runs.
+    assert_eq!((now.desired, now.observed), (Desired::Stopped, Observed::Ended));
+    assert!(now.error_reason.is_some());
     assert_eq!(house.runner.observed(now.id), Observed::Stopped);
+}
+
+#[tokio::test]
+async fn a_start_that_fails_keeps_the_files_and_may_be_tried_again() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = house.insert(house.sandbox(1)).await;
+    let now = engine.settle(row, SOON).await.unwrap().unwrap();
+    let stopped = house.store.sandbox_update_desired(Sandbox { desired: Desired::Stopped, ..now }).await;
+    let stopped = engine.settle(stopped.unwrap().unwrap(), SOON).await.unwrap().unwrap();
+    house.runner.fail("start", &[Class::Reject]);
+    let started = Sandbox { desired: Desired::Started, ..stopped };
+    let failed = house.store.sandbox_update_desired(started).await.unwrap().unwrap();
+    let failed = engine.settle(failed, SOON).await.unwrap().unwrap();
+    assert_eq!((failed.desired, failed.observed), (Desired::Stopped, Observed::Ended));
+    assert_eq!(failed.reported(), "error");
+    assert!(failed.error_reason.is_some());
+    let again = Sandbox { desired: Desired::Started, ..failed };
+    let again = house.store.sandbox_update_desired(again).await.unwrap().unwrap();
+    let again = engine.settle(again, SOON).await.unwrap().unwrap();
+    assert_eq!((again.observed, again.error_reason), (Observed::Started, None));
 }
 
 #[tokio::test]

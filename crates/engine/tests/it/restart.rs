@@ -5,6 +5,7 @@ use std::time::Duration;
 use engine::Settings;
 use engine::port::Class;
 use testkit::{Call, FakeRunner};
+use types::resource::Resources;
 use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
 
 use crate::house::{House, SOON, eventually};
@@ -14,6 +15,7 @@ fn ran(house: &House, number: u128) -> Sandbox {
     Sandbox {
         observed: Observed::Started,
         network_applied: Some(Network::default()),
+        resources_applied: Some(Resources::default()),
         daemon_version: Some(FakeRunner::DAEMON_VERSION.to_owned()),
         ..house.sandbox(number)
     }
@@ -132,4 +134,85 @@ async fn a_word_from_the_runner_is_only_a_reason_to_look() {
     house.runner.put(row.id, Observed::Stopped, Network::default());
     engine.look(row.id).await.unwrap();
     assert_eq!(house.read(&row).await.map(|now| now.observed), Some(Observed::Stopped));
+}
+
+/// Brings a sandbox to run, ends its first process as a crash does, and lets the engine look.
+async fn crashed(house: &House, engine: &engine::Engine, sandbox: Sandbox) -> Sandbox {
+    let row = house.insert(sandbox).await;
+    let row = engine.settle(row, SOON).await.unwrap().unwrap();
+    house.runner.end(row.id, "its first process was killed by signal 9");
+    house.runner.take_calls();
+    engine.look(row.id).await.unwrap();
+    row
+}
+
+#[tokio::test]
+async fn what_ended_by_itself_says_why_and_is_not_started_again_unasked() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = crashed(&house, &engine, house.sandbox(1)).await;
+    let now = house.read(&row).await.unwrap();
+    assert_eq!((now.desired, now.observed), (Desired::Stopped, Observed::Ended));
+    assert_eq!(now.error_reason.as_deref(), Some("its first process was killed by signal 9"));
+    assert!(now.at_rest());
+    assert_eq!(house.runner.take_calls(), [Call::Observe]);
+    // Looking again changes nothing.
+    engine.look(row.id).await.unwrap();
+    assert_eq!(house.read(&row).await, Some(now));
+}
+
+#[tokio::test]
+async fn what_ended_by_itself_can_be_started_stopped_and_deleted() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    for (number, desired, expected) in [
+        (1, Desired::Started, Some(Observed::Started)),
+        (2, Desired::Stopped, Some(Observed::Ended)),
+        (3, Desired::Destroyed, None),
+    ] {
+        let row = crashed(&house, &engine, house.sandbox(number)).await;
+        let now = house.read(&row).await.unwrap();
+        let asked = house.store.sandbox_update_desired(Sandbox { desired, ..now }).await.unwrap().unwrap();
+        engine.settle(asked, SOON).await.unwrap();
+        let now = house.read(&row).await;
+        assert_eq!(now.as_ref().map(|now| now.observed), expected, "{desired:?}");
+        let reason = now.and_then(|now| now.error_reason);
+        assert_eq!(reason.is_some(), expected == Some(Observed::Ended), "{desired:?}: {reason:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_that_ended_by_itself_and_was_to_go_when_it_stops_goes() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let ephemeral =
+        Sandbox { intervals: Intervals { auto_delete: 0, ..Intervals::default() }, ..house.sandbox(1) };
+    let row = crashed(&house, &engine, ephemeral).await;
+    engine.wait(row.id, SOON).await.unwrap();
+    eventually("it is gone", async || house.read(&row).await.is_none()).await;
+    assert!(house.runner.is_empty());
+}
+
+#[tokio::test]
+async fn an_end_that_was_asked_for_is_no_error_whoever_brings_it_about() {
+    let house = House::new().await;
+    let row = house.insert(Sandbox { desired: Desired::Stopped, ..ran(&house, 1) }).await;
+    house.runner.put(row.id, Observed::Started, Network::default());
+    // It was asked to stop under a former process of the server, and ended before the new one looked.
+    house.runner.end(row.id, "its first process ended while no server was watching");
+    let engine = house.engine().await;
+    engine.wait(row.id, SOON).await.unwrap();
+    let now = house.read(&row).await.unwrap();
+    assert_eq!((now.observed, now.error_reason), (Observed::Stopped, None));
+}
+
+#[tokio::test]
+async fn a_crash_of_one_changes_no_other() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let other = house.insert(house.sandbox(2)).await;
+    let other = engine.settle(other, SOON).await.unwrap().unwrap();
+    crashed(&house, &engine, house.sandbox(1)).await;
+    engine.look(other.id).await.unwrap();
+    assert_eq!(house.read(&other).await, Some(other));
 }

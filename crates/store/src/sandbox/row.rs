@@ -10,6 +10,7 @@ use crate::error::StoreError;
 /// Reads a row that was selected with all its columns.
 pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
     let network_applied: Option<&str> = column::plain(row, "network_applied")?;
+    let resources_applied: Option<&str> = column::plain(row, "resources_applied")?;
     Ok(Sandbox {
         id: column::id(row, "id")?,
         organization_id: column::id(row, "organization_id")?,
@@ -29,6 +30,7 @@ pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
             memory_gib: column::integer(row, "memory_gib")?,
             disk_gib: column::integer(row, "disk_gib")?,
         },
+        resources_applied: resources_applied.map(resources_column).transpose()?,
         intervals: Intervals {
             auto_stop: column::integer(row, "auto_stop")?,
             auto_archive: column::integer(row, "auto_archive")?,
@@ -49,4 +51,8 @@ pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
 
 fn network_column(text: &str) -> Result<Network, StoreError> {
     column::network(text).ok_or_else(|| column::corrupt("network_applied", text))
+}
+
+fn resources_column(text: &str) -> Result<Resources, StoreError> {
+    column::resources(text).ok_or_else(|| column::corrupt("resources_applied", text))
 }

@@ -32,8 +32,8 @@ async fn every_column_reads_back() {
     let mut written = sandbox(1, "every ünïcode \"name\"");
     written.env = [("A".to_owned(), "1\n2\"".to_owned())].into();
     written.labels = [("l.x/y".to_owned(), String::new())].into();
-    written.network = Network { block_all: true };
-    written.network_applied = Some(Network { block_all: false });
+    written.network = Network::blocked();
+    written.network_applied = Some(Network::default());
     written.public = true;
     written.stop_forced = true;
     written.error_reason = Some("why".to_owned());

@@ -22,6 +22,8 @@ pub enum Observed {
     Started,
     /// Its files are there, nothing runs.
     Stopped,
+    /// Its files are there; its processes ended although nobody had asked for it. The sandbox's reason says why.
+    Ended,
     /// The last step failed for good; the sandbox's reason says why.
     Error,
     /// Its files, links and limits are gone.
@@ -49,8 +51,15 @@ impl Desired {
 
 impl Observed {
     /// Every value, for tables and tests.
-    pub const ALL: [Self; 6] =
-        [Self::Unknown, Self::Absent, Self::Started, Self::Stopped, Self::Error, Self::Destroyed];
+    pub const ALL: [Self; 7] = [
+        Self::Unknown,
+        Self::Absent,
+        Self::Started,
+        Self::Stopped,
+        Self::Ended,
+        Self::Error,
+        Self::Destroyed,
+    ];
 
     /// Returns the word the store keeps.
     pub const fn as_str(self) -> &'static str {
@@ -59,6 +68,7 @@ impl Observed {
             Self::Absent => "absent",
             Self::Started => "started",
             Self::Stopped => "stopped",
+            Self::Ended => "ended",
             Self::Error => "error",
             Self::Destroyed => "destroyed",
         }
@@ -78,10 +88,10 @@ pub const fn reported(desired: Desired, observed: Observed) -> &'static str {
     match (desired, observed) {
         (_, Observed::Destroyed) => "destroyed",
         (Desired::Destroyed, _) => "destroying",
-        (_, Observed::Error) => "error",
+        (_, Observed::Error) | (Desired::Stopped, Observed::Ended) => "error",
         (Desired::Started, Observed::Absent | Observed::Unknown) => "creating",
         (Desired::Started, Observed::Started) => "started",
-        (Desired::Started, Observed::Stopped) => "starting",
+        (Desired::Started, Observed::Stopped | Observed::Ended) => "starting",
         (Desired::Stopped, Observed::Started | Observed::Absent | Observed::Unknown) => "stopping",
         (Desired::Stopped, Observed::Stopped) => "stopped",
     }
@@ -92,7 +102,7 @@ pub const fn at_rest(desired: Desired, observed: Observed) -> bool {
     matches!(
         (desired, observed),
         (Desired::Started, Observed::Started | Observed::Error)
-            | (Desired::Stopped, Observed::Stopped | Observed::Error)
+            | (Desired::Stopped, Observed::Stopped | Observed::Ended | Observed::Error)
             | (Desired::Destroyed, Observed::Destroyed)
     )
 }

@@ -30,6 +30,12 @@ pub struct Sandbox {
     pub public: bool,
     /// Whether its network is shut.
     pub network_block_all: bool,
+    /// The networks it may reach, separated by commas; missing when no list limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_allow_list: Option<String>,
+    /// The names it may reach, separated by commas; missing when no list limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain_allow_list: Option<String>,
     /// The region it runs in.
     pub target: String,
     /// Virtual processors.
@@ -76,6 +82,92 @@ pub struct Sandbox {
     pub daemon_version: Option<String>,
     /// Where its toolbox is reached, without a final slash and without its id.
     pub toolbox_proxy_url: String,
+    /// The isolation that was found in force; only where one sandbox is asked for, and only while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<Isolation>,
+    /// What it has run into since it started; only where one sandbox is asked for, and missing when all is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<Condition>>,
+}
+
+/// How a sandbox is isolated: probed on its host, not configured. Not part of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Isolation {
+    /// The class, such as `container`.
+    pub class: String,
+    /// Whose kernel it runs on: `shared` or `own`.
+    pub kernel: String,
+    /// Every layer that the class has, whether or not it holds.
+    pub layers: Vec<IsolationLayer>,
+}
+
+/// One layer of an isolation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IsolationLayer {
+    /// Its name.
+    pub name: String,
+    /// Whether it was found to hold.
+    pub in_force: bool,
+    /// What was found.
+    pub detail: String,
+}
+
+/// Something a sandbox has run into. Not part of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Condition {
+    /// `out-of-memory`, `disk-full`, `inodes-full` or `process-limit`.
+    pub cause: String,
+    /// What was found, with numbers.
+    pub evidence: String,
+    /// What helps.
+    pub remedy: String,
+    /// How often it happened, or 1 for what lasts.
+    pub count: u64,
+}
+
+/// What became of the packets and names that a sandbox asked for. Not part of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SandboxEgress {
+    /// How many packets and lookups were let through since it started.
+    pub allowed: u64,
+    /// How many were refused.
+    pub refused: u64,
+    /// The last decisions, oldest first.
+    pub decisions: Vec<EgressDecision>,
+}
+
+/// What became of one packet or lookup.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EgressDecision {
+    /// When it was decided.
+    pub at: String,
+    /// The address, or the name that was looked up.
+    pub destination: String,
+    /// The port, where the protocol has ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// `tcp`, `udp`, `icmp`, `dns` or the protocol's number.
+    pub protocol: String,
+    /// The name that the address was looked up by, where known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Which rule decided.
+    pub rule: String,
+    /// Whether it was let through.
+    pub allowed: bool,
+}
+
+/// New limits; what is missing stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizeSandbox {
+    /// Virtual processors.
+    pub cpu: Option<i64>,
+    /// Memory in GiB.
+    pub memory: Option<i64>,
+    /// Disk in GiB; never less than it has.
+    pub disk: Option<i64>,
 }
 
 /// A sandbox in a list.
@@ -110,6 +202,12 @@ pub struct SandboxListItem {
     pub public: bool,
     /// Whether its network is shut.
     pub network_block_all: bool,
+    /// The networks it may reach, separated by commas; missing when no list limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_allow_list: Option<String>,
+    /// The names it may reach, separated by commas; missing when no list limits them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain_allow_list: Option<String>,
     /// Virtual processors.
     pub cpu: u32,
     /// Graphics processors.
@@ -175,9 +273,9 @@ pub struct CreateSandbox {
     pub public: Option<bool>,
     /// Whether its network is shut.
     pub network_block_all: Option<bool>,
-    /// Addresses it may reach. Not built yet.
+    /// The networks it may reach, at most 10 as `a.b.c.d/n`, separated by commas.
     pub network_allow_list: Option<String>,
-    /// Names it may reach. Not built yet.
+    /// The names it may reach, at most 10, each perhaps with `*.` before it, separated by commas.
     pub domain_allow_list: Option<String>,
     /// A proxy for what it sends. Not built yet.
     pub outbound_proxy_url: Option<String>,
@@ -261,9 +359,9 @@ pub struct SandboxLabels {
 pub struct UpdateSandboxNetworkSettings {
     /// Whether its network is shut.
     pub network_block_all: Option<bool>,
-    /// Addresses it may reach; empty for none in particular. Not built yet.
+    /// The networks it may reach, as at its creation; empty for no such list.
     pub network_allow_list: Option<String>,
-    /// Names it may reach; empty for none in particular. Not built yet.
+    /// The names it may reach, as at its creation; empty for no such list.
     pub domain_allow_list: Option<String>,
 }
 

@@ -31,6 +31,16 @@ pub struct ExecuteResponse {
     pub exit_code: i32,
     /// Standard output and standard error, interleaved as written.
     pub result: String,
+    /// Which limit of the sandbox it hit, when it ended badly and one was hit: `out-of-memory`, `disk-full`,
+    /// `inodes-full` or `process-limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What was found, with numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// A program text to run.
@@ -53,7 +63,7 @@ pub struct CodeRunRequest {
 }
 
 /// How a program ended, and what it drew.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CodeRunResponse {
     /// The exit code; 128 + n when signal n killed it, -1 when it could not be started.
@@ -63,6 +73,16 @@ pub struct CodeRunResponse {
     /// What it made besides text; absent when nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifacts: Option<CodeRunArtifacts>,
+    /// Which limit of the sandbox it hit, when it ended badly and one was hit: `out-of-memory`, `disk-full`,
+    /// `inodes-full` or `process-limit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+    /// What was found, with numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// What a program made besides text.

@@ -1,4 +1,4 @@
-//! Starting and stopping.
+//! Starting, stopping and resizing.
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -7,7 +7,7 @@ use daytona_wire::error::ErrorBody;
 
 use crate::caller::Writer;
 use crate::error::ApiError;
-use crate::request::{Query, Segments};
+use crate::request::{Json, Query, Segments};
 use crate::state::ApiState;
 use crate::{lifecycle as rules, sandbox, view};
 
@@ -43,4 +43,18 @@ pub(crate) async fn stop(
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     let settled = sandbox::settle(&state, written).await?;
     Ok(Answer(view::sandbox::full(settled, &state.settings)))
+}
+
+/// Changes processors, memory and disk, of a running sandbox at once; disks only grow.
+#[utoipa::path(post, operation_id = "resizeSandbox", path = "/sandbox/{sandboxIdOrName}/resize", tag = "sandbox",
+    params(("sandboxIdOrName" = String, Path, description = "Id or name")), request_body = wire::ResizeSandbox,
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn resize(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+    Json(asked): Json<wire::ResizeSandbox>,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let resized = sandbox::resize(&state, &caller, segments.sandbox(), asked).await?;
+    Ok(Answer(view::sandbox::full(resized, &state.settings)))
 }

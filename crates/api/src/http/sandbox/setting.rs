@@ -105,8 +105,9 @@ pub(crate) async fn network(
     segments: Segments,
     Json(asked): Json<wire::UpdateSandboxNetworkSettings>,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
-    let change =
-        |sandbox: Sandbox| Ok(Sandbox { network: sandbox::network(&asked, sandbox.network)?, ..sandbox });
+    let change = |sandbox: Sandbox| {
+        Ok(Sandbox { network: sandbox::network(&asked, sandbox.network.clone())?, ..sandbox })
+    };
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     let settled = sandbox::settle(&state, written).await?;
     Ok(Answer(view::sandbox::full(settled, &state.settings)))
