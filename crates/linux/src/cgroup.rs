@@ -1,5 +1,8 @@
 //! Limits on a group of processes (cgroups(7)): version 1, version 2, and a host that mixes both.
 
+pub mod limit;
+pub mod event;
+
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,19 +10,12 @@ use std::path::{Path, PathBuf};
 
 use crate::errno::{CallError, Context as _};
 
+pub use event::{Events, Usage};
+use limit::Controller;
+pub use limit::Limits;
+
 /// The controllers that limit a sandbox.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
-
-/// What a group may use at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Processor time, in thousandths of one processor.
-    pub cpu_thousandths: u32,
-    /// Memory with page cache, and no swap beyond it.
-    pub memory_bytes: u64,
-    /// Processes and threads.
-    pub processes: u32,
-}
 
 /// Where each controller of this host lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,32 +73,22 @@ impl Hierarchy {
 
     /// Makes the group `parent/name` with `limits`; an existing one gets the limits anew.
     pub fn create(&self, parent: &str, name: &str, limits: &Limits) -> Result<Group, CallError> {
-        let mut directories = Vec::new();
-        for (controller, point) in &self.version_1 {
-            let directory = point.join(parent).join(name);
-            make(&directory)?;
-            write_version_1(controller, &directory, limits)?;
-            if !directories.contains(&directory) {
-                directories.push(directory);
-            }
+        for (_, point) in &self.version_1 {
+            make(&point.join(parent).join(name))?;
         }
-        let mut version_2 = None;
         if let Some((point, controllers)) = &self.version_2 {
             let outer = point.join(parent);
             make(&outer)?;
             for controller in controllers {
                 for ancestor in [point, &outer] {
-                    write(&ancestor.join("cgroup.subtree_control"), &format!("+{controller}"))?;
+                    limit::write(&ancestor.join("cgroup.subtree_control"), &format!("+{controller}"))?;
                 }
             }
-            let directory = outer.join(name);
-            make(&directory)?;
-            for controller in controllers {
-                write_version_2(controller, &directory, limits)?;
-            }
-            version_2 = Some(directory);
+            make(&outer.join(name))?;
         }
-        Ok(Group { version_1: directories, version_2 })
+        let group = self.group(parent, name);
+        limit::apply(&group.controllers, limits)?;
+        Ok(group)
     }
 
     /// Finds the groups below `parent` that exist on any hierarchy.
@@ -125,21 +111,33 @@ impl Hierarchy {
 
     /// Names the group `parent/name` without making it.
     pub fn group(&self, parent: &str, name: &str) -> Group {
-        let mut directories: Vec<PathBuf> = Vec::new();
-        for (_, point) in &self.version_1 {
+        let mut controllers = Vec::new();
+        for (controller, point) in &self.version_1 {
             let directory = point.join(parent).join(name);
-            if !directories.contains(&directory) {
-                directories.push(directory);
+            controllers.push(Controller { name: controller, directory, is_version_2: false });
+        }
+        let version_2 = self.version_2.as_ref().map(|(point, present)| {
+            let directory = point.join(parent).join(name);
+            for controller in present {
+                let directory = directory.clone();
+                controllers.push(Controller { name: controller, directory, is_version_2: true });
+            }
+            directory
+        });
+        let mut version_1: Vec<PathBuf> = Vec::new();
+        for controller in controllers.iter().filter(|controller| !controller.is_version_2) {
+            if !version_1.contains(&controller.directory) {
+                version_1.push(controller.directory.clone());
             }
         }
-        let version_2 = self.version_2.as_ref().map(|(point, _)| point.join(parent).join(name));
-        Group { version_1: directories, version_2 }
+        Group { controllers, version_1, version_2 }
     }
 }
 
 /// One group, on every hierarchy that limits it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
+    controllers: Vec<Controller>,
     version_1: Vec<PathBuf>,
     version_2: Option<PathBuf>,
 }
@@ -148,6 +146,35 @@ impl Group {
     /// Returns the version 2 directory, into which a child can be cloned at once.
     pub fn version_2(&self) -> Option<&Path> {
         self.version_2.as_deref()
+    }
+
+    /// Reads the limits in force.
+    pub fn limits(&self) -> Result<Limits, CallError> {
+        limit::read(&self.controllers)
+    }
+
+    /// Changes the limits of a group in use, up or down. Memory in use is given back as far as the kernel can without
+    /// ending a process; where that is not enough it fails with `EBUSY`. A failure leaves the limits as they were.
+    pub fn change(&self, limits: &Limits) -> Result<(), CallError> {
+        let before = self.limits()?;
+        if before == *limits {
+            return Ok(());
+        }
+        limit::apply(&self.controllers, limits).inspect_err(|_| {
+            // What was in force a moment ago can be so again.
+            let _ = limit::apply(&self.controllers, &before);
+        })
+    }
+
+    /// Reads what the group uses and how often it hit its limits.
+    pub fn usage(&self) -> Usage {
+        event::usage(&self.controllers)
+    }
+
+    /// Opens the files in which the group's own processes can read the same; [`Events::new`] takes them. They are
+    /// files and not directories: from a directory of the host a process could walk out.
+    pub fn events(&self) -> Result<Vec<OwnedFd>, CallError> {
+        event::open(&self.controllers)
     }
 
     /// Opens the version 1 files with which a single-threaded process [`enter`]s the group.
@@ -192,52 +219,6 @@ fn make(directory: &Path) -> Result<(), CallError> {
     fs::create_dir_all(directory).context("mkdir", directory.display())
 }
 
-fn write(file: &Path, value: &str) -> Result<(), CallError> {
-    // Opened without `O_CREAT`: a control file that the kernel lacks must fail, not become an ordinary file.
-    let opened = fs::File::options().write(true).open(file);
-    opened
-        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
-        .context("write", file.display())
-}
-
-/// Writes where the kernel offers the file: swap accounting is a boot option of many kernels.
-fn write_if_offered(file: &Path, value: &str) -> Result<(), CallError> {
-    if file.exists() { write(file, value) } else { Ok(()) }
-}
-
-/// The kernel's default period for processor time, in microseconds.
-const PERIOD_MICROSECONDS: u64 = 100_000;
-
-fn quota(limits: &Limits) -> u64 {
-    u64::from(limits.cpu_thousandths) * PERIOD_MICROSECONDS / 1000
-}
-
-fn write_version_1(controller: &str, directory: &Path, limits: &Limits) -> Result<(), CallError> {
-    match controller {
-        "cpu" => {
-            write(&directory.join("cpu.cfs_period_us"), &PERIOD_MICROSECONDS.to_string())?;
-            write(&directory.join("cpu.cfs_quota_us"), &quota(limits).to_string())
-        }
-        "memory" => {
-            let bytes = limits.memory_bytes.to_string();
-            write(&directory.join("memory.limit_in_bytes"), &bytes)?;
-            write_if_offered(&directory.join("memory.memsw.limit_in_bytes"), &bytes)
-        }
-        _ => write(&directory.join("pids.max"), &limits.processes.to_string()),
-    }
-}
-
-fn write_version_2(controller: &str, directory: &Path, limits: &Limits) -> Result<(), CallError> {
-    match controller {
-        "cpu" => write(&directory.join("cpu.max"), &format!("{} {PERIOD_MICROSECONDS}", quota(limits))),
-        "memory" => {
-            write(&directory.join("memory.max"), &limits.memory_bytes.to_string())?;
-            write_if_offered(&directory.join("memory.swap.max"), "0")
-        }
-        _ => write(&directory.join("pids.max"), &limits.processes.to_string()),
-    }
-}
-
 /// Moves the calling thread, the only one of its process, through doors that [`Group::doors`] opened.
 pub fn enter(doors: &[OwnedFd]) -> Result<(), CallError> {
     for door in doors {
@@ -262,6 +243,7 @@ mod tests {
 33 24 0:29 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids
 ";
     const LIMITS: Limits = Limits { cpu_thousandths: 1500, memory_bytes: 1 << 30, processes: 512 };
+    const SMALLER: Limits = Limits { cpu_thousandths: 500, memory_bytes: 1 << 29, processes: 256 };
 
     #[test]
     fn finds_controllers_on_every_kind_of_host() {
@@ -288,10 +270,11 @@ mod tests {
         let root = std::env::temp_dir().join(format!("cgroup-{}", std::process::id()));
         let group = root.join("daytona/one");
         fs::create_dir_all(&group).unwrap();
-        let files = ["cpu.max", "memory.max", "memory.swap.max", "pids.max", "../cgroup.subtree_control"];
+        let files = ["cpu.max", "memory.swap.max", "pids.max", "../cgroup.subtree_control"];
         for file in files.iter().chain(&["../../cgroup.subtree_control"]) {
             fs::write(group.join(file), "").unwrap();
         }
+        fs::write(group.join("memory.max"), "max\n").unwrap();
         let hierarchy =
             Hierarchy { version_1: vec![], version_2: Some((root.clone(), CONTROLLERS.to_vec())) };
         hierarchy.create("daytona", "one", &LIMITS).unwrap();
@@ -301,6 +284,19 @@ mod tests {
         assert_eq!(read("memory.swap.max"), "0");
         assert_eq!(read("pids.max"), "512");
         assert_eq!(hierarchy.list("daytona"), ["one"]);
+
+        let group_of_tests = hierarchy.group("daytona", "one");
+        assert_eq!(group_of_tests.limits().unwrap(), LIMITS);
+        // More is in use than shall be allowed, and this kernel of files gives nothing back.
+        fs::write(group.join("memory.current"), (3_u64 << 28).to_string()).unwrap();
+        fs::write(group.join("memory.high"), "max").unwrap();
+        let refused = group_of_tests.change(&SMALLER).unwrap_err();
+        assert_eq!(refused.errno(), rustix::io::Errno::BUSY.raw_os_error());
+        assert_eq!(group_of_tests.limits().unwrap(), LIMITS);
+        assert_eq!(fs::read_to_string(group.join("memory.high")).unwrap(), "max");
+        fs::write(group.join("memory.current"), "4096").unwrap();
+        group_of_tests.change(&SMALLER).unwrap();
+        assert_eq!(group_of_tests.limits().unwrap(), SMALLER);
         fs::remove_dir_all(root).unwrap();
     }
 }

@@ -293,6 +293,19 @@ unsafe fn prepare(plan: &Plan) -> i32 {
     }
 }
 
+/// Keeps the news of ended children away from the calling thread: another thread of the process is told instead
+/// (signal(7)). Woken for it, an idle thread would only pass it on.
+pub fn hear_nothing_of_children() -> Result<(), CallError> {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigemptyset initialises the set that the other two calls use; no handler runs differently for it.
+    let result = unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)).context("pthread_sigmask", "SIGCHLD") }
+}
+
 /// Takes the status of any one child that has ended; `None` when none has.
 pub fn reap() -> Option<(Pid, Exit)> {
     loop {

@@ -34,6 +34,19 @@ pub fn assume_files(credentials: &Credentials) -> Result<(), CallError> {
     set_file_user(credentials.user_id)
 }
 
+/// Tells whether [`assume_files`] would work: does it, and goes back to root.
+///
+/// Only for a thread that acts as root, with no other supplementary groups than it had at its start.
+pub fn try_files(credentials: &Credentials) -> Result<(), CallError> {
+    let groups = rustix::process::getgroups().context("getgroups", "")?;
+    let outcome = assume_files(credentials);
+    // Going back to the effective ids needs no privilege, and brings back those that file accesses had.
+    set_file_user(rustix::process::geteuid().as_raw())?;
+    set_file_group(rustix::process::getegid().as_raw())?;
+    rustix::thread::set_thread_groups(&groups).context("setgroups", format_args!("{} groups", groups.len()))?;
+    outcome
+}
+
 /// The calling thread's file accesses are another user's until this is dropped.
 ///
 /// Not `Send`: it restores the thread that made it.
@@ -138,6 +151,28 @@ mod tests {
         .join()
         .expect("thread");
         std::fs::remove_dir_all(&directory).expect("clean up");
+    }
+
+    #[test]
+    fn a_thread_that_has_tried_is_root_again() {
+        if skip_without_root() {
+            return;
+        }
+        std::thread::spawn(|| {
+            let groups = rustix::process::getgroups().expect("groups");
+            try_files(&nobody()).expect("try");
+            assert_eq!(rustix::process::getgroups().expect("groups"), groups);
+            let directory = tempfile_directory();
+            set_mode(&directory, 0o700);
+            // Root writes where only root may, and over what it may not by its mode alone.
+            let file = directory.join("file");
+            std::fs::write(&file, "x").expect("write");
+            set_mode(&file, 0o000);
+            std::fs::write(&file, "y").expect("write past the mode");
+            std::fs::remove_dir_all(&directory).expect("clean up");
+        })
+        .join()
+        .expect("thread");
     }
 
     #[test]

@@ -101,3 +101,25 @@ pub fn limit_open_files(files: u64) -> Result<(), CallError> {
 pub fn set_host_name(name: &str) -> Result<(), CallError> {
     rustix::system::sethostname(name.as_bytes()).context("sethostname", name)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use super::*;
+
+    /// What a sandbox would do that got hold of the daemon's program through `/proc/<pid>/exe` (CVE-2019-5736).
+    #[test]
+    fn a_sealed_program_cannot_be_changed_by_whoever_opens_it_again() {
+        let sealed = seal("test", b"#!/bin/true").unwrap();
+        let path = format!("/proc/self/fd/{}", sealed.as_raw_fd());
+        let write = std::fs::File::options().write(true).open(&path);
+        let changed = write.and_then(|mut file| std::io::Write::write(&mut file, b"evil"));
+        assert_eq!(changed.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        let truncated = std::fs::File::options().write(true).truncate(true).open(&path);
+        assert_eq!(truncated.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        assert!(rustix::fs::ftruncate(&sealed, 1 << 20).is_err(), "it grew");
+        assert!(rustix::fs::fcntl_add_seals(&sealed, SealFlags::empty()).is_err(), "its seals can be changed");
+        assert_eq!(std::fs::read(&path).unwrap(), b"#!/bin/true");
+    }
+}

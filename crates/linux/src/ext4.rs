@@ -1,112 +1,22 @@
 //! Formats an empty, sparse file as ext4, without an external program.
 //!
 //! Written from the kernel's description of the on-disk layout (Documentation/filesystems/ext4): 4 KiB blocks,
-//! groups of 128 MiB, extents, a journal, sparse backups of the superblock, no checksums. Only what is not zero is
-//! written, about 8 KiB for each group. The tests have `e2fsck` and the kernel judge the result.
+//! groups of 128 MiB, extents, a journal, indexed directories, sparse backups of the superblock, no checksums. Only
+//! what is not zero is written, about 8 KiB for each group. The tests have `e2fsck` and the kernel judge the result.
+
+mod layout;
+pub mod growth;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use crate::errno::{CallError, Context as _};
 
-const BLOCK: u32 = 4096;
-const BLOCKS_PER_GROUP: u32 = 32_768;
-const INODES_PER_GROUP: u32 = 8192;
-const INODE_SIZE: u32 = 256;
-const INODE_TABLE_BLOCKS: u32 = INODES_PER_GROUP * INODE_SIZE / BLOCK;
-const DESCRIPTOR_SIZE: u32 = 32;
-const JOURNAL_BLOCKS: u32 = 4096;
-const ROOT_INODE: u32 = 2;
-const JOURNAL_INODE: u32 = 8;
-const LOST_AND_FOUND_INODE: u32 = 11;
-
-/// The smallest file system this formatter makes, and the unit that sizes are rounded down to.
-pub const GROUP_BYTES: u64 = BLOCK as u64 * BLOCKS_PER_GROUP as u64;
-
-/// Where the parts of the file system lie, in blocks.
-#[derive(Debug, Clone, Copy)]
-struct Layout {
-    groups: u32,
-    descriptor_blocks: u32,
-}
-
-impl Layout {
-    fn new(size_bytes: u64) -> Option<Self> {
-        let groups =
-            u32::try_from(size_bytes / GROUP_BYTES).ok().filter(|groups| (1..=65_536).contains(groups))?;
-        Some(Self { groups, descriptor_blocks: (groups * DESCRIPTOR_SIZE).div_ceil(BLOCK) })
-    }
-
-    /// Tells whether group `group` starts with a copy of the superblock and the descriptors.
-    fn has_backup(group: u32) -> bool {
-        let power_of = |base: u32| {
-            let mut power = base;
-            while power < group {
-                power = power.saturating_mul(base);
-            }
-            power == group
-        };
-        group <= 1 || power_of(3) || power_of(5) || power_of(7)
-    }
-
-    fn start(group: u32) -> u32 {
-        group * BLOCKS_PER_GROUP
-    }
-
-    fn block_bitmap(self, group: u32) -> u32 {
-        let backup = if Self::has_backup(group) { 1 + self.descriptor_blocks } else { 0 };
-        Self::start(group) + backup
-    }
-
-    fn inode_bitmap(self, group: u32) -> u32 {
-        self.block_bitmap(group) + 1
-    }
-
-    fn inode_table(self, group: u32) -> u32 {
-        self.block_bitmap(group) + 2
-    }
-
-    /// The root directory's block; `lost+found` and the journal follow it.
-    fn root_block(self) -> u32 {
-        self.inode_table(0) + INODE_TABLE_BLOCKS
-    }
-
-    fn used_blocks(self, group: u32) -> u32 {
-        let contents = if group == 0 { 2 + JOURNAL_BLOCKS } else { 0 };
-        self.inode_table(group) + INODE_TABLE_BLOCKS - Self::start(group) + contents
-    }
-
-    fn used_inodes(group: u32) -> u32 {
-        if group == 0 { LOST_AND_FOUND_INODE } else { 0 }
-    }
-}
-
-/// Bytes of one on-disk structure, filled field by field at the offsets that the format names.
-struct Record(Vec<u8>);
-
-impl Record {
-    fn new(size: u32) -> Self {
-        Self(vec![0; size as usize])
-    }
-
-    fn put(&mut self, offset: usize, bytes: &[u8]) {
-        if let Some(place) = self.0.get_mut(offset..offset + bytes.len()) {
-            place.copy_from_slice(bytes);
-        }
-    }
-
-    fn u16(&mut self, offset: usize, value: u32) {
-        self.put(offset, &u16::try_from(value).unwrap_or(u16::MAX).to_le_bytes());
-    }
-
-    fn u32(&mut self, offset: usize, value: u32) {
-        self.put(offset, &value.to_le_bytes());
-    }
-
-    fn big_endian(&mut self, offset: usize, value: u32) {
-        self.put(offset, &value.to_be_bytes());
-    }
-}
+pub use layout::GROUP_BYTES;
+use layout::{
+    BLOCK, BLOCKS_PER_GROUP, DESCRIPTOR_SIZE, INODE_SIZE, INODES_PER_GROUP, JOURNAL_BLOCKS, JOURNAL_INODE,
+    LOST_AND_FOUND_INODE, Layout, ROOT_INODE, Record, bitmap,
+};
 
 /// Formats `file`, whose bytes must all be zero, as an ext4 file system of `size_bytes` rounded down to whole groups.
 pub fn format(file: &File, size_bytes: u64, identity: [u8; 16], now_seconds: u32) -> Result<(), CallError> {
@@ -139,24 +49,6 @@ pub fn format(file: &File, size_bytes: u64, identity: [u8; 16], now_seconds: u32
     write(root + 2, &journal_superblock(identity))
 }
 
-/// Returns one block with the first `used` bits set, and all from `valid` on, which stand for nothing.
-fn bitmap(used: u32, valid: u32) -> Vec<u8> {
-    let mut bits = vec![0_u8; BLOCK as usize];
-    for (index, byte) in bits.iter_mut().enumerate() {
-        let first = u32::try_from(index).unwrap_or(u32::MAX) * 8;
-        // Bits below `used` from the low end, bits from `valid` on from the high end.
-        let low = used.saturating_sub(first).min(8);
-        let high = 8 - valid.saturating_sub(first).min(8);
-        *byte = ones(low) | !ones(8 - high);
-    }
-    bits
-}
-
-/// Returns a byte whose lowest `count` bits are set.
-fn ones(count: u32) -> u8 {
-    u8::try_from((1_u32 << count) - 1).unwrap_or(u8::MAX)
-}
-
 fn descriptors(layout: Layout) -> Vec<u8> {
     let mut table = Record::new(layout.descriptor_blocks * BLOCK);
     for group in 0..layout.groups {
@@ -172,7 +64,7 @@ fn descriptors(layout: Layout) -> Vec<u8> {
 }
 
 fn superblock(layout: Layout, group: u32, identity: [u8; 16], now_seconds: u32) -> Record {
-    const COMPATIBLE: u32 = 0x4 | 0x8; // journal, extended attributes
+    const COMPATIBLE: u32 = 0x4 | 0x8 | 0x20; // journal, extended attributes, indexed directories
     const INCOMPATIBLE: u32 = 0x2 | 0x40; // file types in directories, extents
     const READ_ONLY_COMPATIBLE: u32 = 0x1 | 0x2 | 0x40; // sparse backups, large files, extra inode fields
     let used: u32 = (0..layout.groups).map(|group| layout.used_blocks(group)).sum();
@@ -272,12 +164,6 @@ fn journal_superblock(identity: [u8; 16]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn backups_lie_at_powers_of_three_five_and_seven() {
-        let with: Vec<u32> = (0..60).filter(|group| Layout::has_backup(*group)).collect();
-        assert_eq!(with, [0, 1, 3, 5, 7, 9, 25, 27, 49]);
-    }
 
     #[test]
     fn sizes_below_a_group_are_refused() {

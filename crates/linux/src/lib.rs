@@ -6,9 +6,14 @@
 #![expect(unsafe_code, reason = "this crate is where system calls without a safe wrapper live")]
 
 pub mod errno;
+pub mod heap;
+pub mod replace;
+pub mod range_lock;
+pub mod reserve;
 pub mod netlink;
 pub mod link;
 pub mod nft;
+pub mod nflog;
 pub mod credential;
 pub mod child;
 pub mod mount;
@@ -18,6 +23,8 @@ pub mod seccomp;
 pub mod capability;
 pub mod loopback;
 pub mod ext4;
+pub mod shortage;
 pub mod socket;
+pub mod clock;
 pub mod process;
 pub mod exec;

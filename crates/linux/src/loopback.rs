@@ -3,11 +3,14 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
+use std::path::Path;
 
 use crate::errno::{CallError, Context as _, checked};
 
 const LOOP_CTL_GET_FREE: u64 = 0x4C82;
+const LOOP_SET_CAPACITY: u64 = 0x4C07;
 const LOOP_CONFIGURE: u64 = 0x4C0A;
+const BLKFLSBUF: u64 = 0x1261;
 const LO_FLAGS_AUTOCLEAR: u32 = 4;
 
 /// Mirrors the kernel's `struct loop_info64`.
@@ -67,6 +70,36 @@ pub fn attach(backing: impl AsFd) -> Result<LoopDevice, CallError> {
         }
     }
     Err(io::Error::from(io::ErrorKind::ResourceBusy)).context("ioctl LOOP_CONFIGURE", "64 devices in turn")
+}
+
+impl LoopDevice {
+    /// Lets the kernel forget what it has read of the device, as when the file was written behind its back.
+    pub fn forget_read(&self) -> Result<(), CallError> {
+        // SAFETY: the request takes no argument.
+        let result = unsafe { libc::ioctl(self.device.as_raw_fd(), BLKFLSBUF) };
+        checked(i64::from(result)).map(drop).context("ioctl BLKFLSBUF", &self.path)
+    }
+}
+
+/// Finds the device that shows the file at `path`, `None` when none does.
+pub fn find(path: &Path) -> Result<Option<String>, CallError> {
+    let entries = std::fs::read_dir("/sys/block").context("readdir", "/sys/block")?;
+    for entry in entries.filter_map(Result::ok) {
+        // Devices come and go meanwhile, and most are no loop devices.
+        let Ok(backing) = std::fs::read_to_string(entry.path().join("loop/backing_file")) else { continue };
+        if Path::new(backing.trim_end_matches('\n')) == path {
+            return Ok(Some(format!("/dev/{}", entry.file_name().to_string_lossy())));
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the device at `path` as large as its file has become.
+pub fn adopt_size(path: &str) -> Result<(), CallError> {
+    let device = File::options().read(true).write(true).open(path).context("open", path)?;
+    // SAFETY: the request takes no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY) };
+    checked(i64::from(result)).map(drop).context("ioctl LOOP_SET_CAPACITY", path)
 }
 
 fn configure(device: &File, backing: i32) -> io::Result<()> {

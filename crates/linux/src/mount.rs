@@ -8,8 +8,8 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_reconfigure,
+    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount, open_tree, unmount,
 };
 
 use crate::errno::{CallError, Context as _, checked};
@@ -119,16 +119,29 @@ pub fn filesystem(
     attributes: Attributes,
 ) -> Result<OwnedFd, CallError> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen", kind)?;
+    set(&context, kind, options)?;
+    create(&context, kind)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", kind)
+}
+
+/// Changes options of the file system that is mounted at `mount`; each is a name, or a name with a value.
+pub fn reconfigure(mount: impl AsFd, options: &[(&str, &str)]) -> Result<(), CallError> {
+    let flags = FsPickFlags::FSPICK_CLOEXEC | FsPickFlags::FSPICK_EMPTY_PATH;
+    let context = fspick(mount, "", flags).context("fspick", "descriptor")?;
+    set(&context, "reconfigure", options)?;
+    fsconfig_reconfigure(&context).context("fsconfig", "reconfigure")
+}
+
+fn set(context: &OwnedFd, kind: &str, options: &[(&str, &str)]) -> Result<(), CallError> {
     for (key, value) in options {
         let set = if value.is_empty() {
-            fsconfig_set_flag(&context, *key)
+            fsconfig_set_flag(context, *key)
         } else {
-            fsconfig_set_string(&context, *key, *value)
+            fsconfig_set_string(context, *key, *value)
         };
         set.context("fsconfig", format_args!("{kind} {key}={value}"))?;
     }
-    create(&context, kind)?;
-    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", kind)
+    Ok(())
 }
 
 /// Puts a detached mount over `target`, which the caller opened without following links.
@@ -181,6 +194,13 @@ pub fn ensure_file(directory: impl AsFd, name: &str) -> Result<OwnedFd, CallErro
     rustix::fs::openat(directory.as_fd(), name, create, Mode::from_raw_mode(0o644))
         .context("openat", name)?;
     open_inside(directory, name, place)
+}
+
+/// Writes over a file of a file system that nobody else sees yet.
+pub fn fill_file(directory: impl AsFd, name: &str, text: &str) -> Result<(), CallError> {
+    let write = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, write, Mode::empty()).context("openat", name)?;
+    std::io::Write::write_all(&mut std::fs::File::from(file), text.as_bytes()).context("write", name)
 }
 
 /// Writes a new file of a file system that nobody else sees yet.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, sockopt};
 
 use crate::errno::{CallError, Context};
@@ -117,6 +118,23 @@ impl Socket {
     /// Sends one message and gives the kind and the body of each message that comes back to `visit`.
     pub fn query(&mut self, message: Message, visit: impl FnMut(u16, &[u8])) -> Result<(), CallError> {
         self.exchange(&[message], visit)
+    }
+
+    /// Waits up to `timeout` for messages that nobody asked for, as a listener gets them, and gives the kind and the
+    /// body of each to `visit`. False when none came, or some were lost because they came too fast.
+    pub fn listen(&mut self, timeout: Duration, mut visit: impl FnMut(u16, &[u8])) -> Result<bool, CallError> {
+        sockopt::set_socket_timeout(&self.descriptor, sockopt::Timeout::Recv, Some(timeout))
+            .context("setsockopt", "receive timeout")?;
+        let received = rustix::net::recv(&self.descriptor, self.buffer.as_mut_slice(), RecvFlags::empty());
+        let received = match received {
+            Ok((received, _)) => received,
+            Err(Errno::AGAIN | Errno::INTR | Errno::NOBUFS) => return Ok(false),
+            Err(error) => return Err(error).context("recv", "netlink"),
+        };
+        for message in answers(self.buffer.get(..received).unwrap_or_default()) {
+            visit(message.kind, message.body);
+        }
+        Ok(true)
     }
 
     fn exchange(&mut self, messages: &[Message], mut visit: impl FnMut(u16, &[u8])) -> Result<(), CallError> {

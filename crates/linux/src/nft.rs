@@ -14,14 +14,16 @@ use set::{Element, KeyKind};
 pub use wire::Family;
 use wire::{chain, rule as rule_number, set as set_number, table};
 
-/// An element takes at most some 60 bytes, and the list of them in one message at most 65,535.
-const ELEMENTS_PER_MESSAGE: usize = 500;
+/// An element takes at most some 330 bytes, with its comment, and the list of them in one message at most 65,535.
+const ELEMENTS_PER_MESSAGE: usize = 190;
 
 /// Where in a packet's way a base chain is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hook {
     /// Everything that arrives, before connection tracking and routing.
     RawPrerouting,
+    /// The first packet of a connection that arrives, where destinations are rewritten.
+    DestinationNat,
     /// What is for this host.
     Input,
     /// What passes through this host.
@@ -37,6 +39,7 @@ impl Hook {
     const fn describe(self) -> (&'static str, i32, i32) {
         match self {
             Self::RawPrerouting => ("filter", libc::NF_INET_PRE_ROUTING, libc::NF_IP_PRI_RAW),
+            Self::DestinationNat => ("nat", libc::NF_INET_PRE_ROUTING, libc::NF_IP_PRI_NAT_DST),
             Self::Input => ("filter", libc::NF_INET_LOCAL_IN, libc::NF_IP_PRI_FILTER),
             Self::Forward => ("filter", libc::NF_INET_FORWARD, libc::NF_IP_PRI_FILTER),
             Self::Output => ("filter", libc::NF_INET_LOCAL_OUT, libc::NF_IP_PRI_FILTER),
@@ -101,6 +104,14 @@ impl Transaction {
         });
     }
 
+    /// Deletes a chain that nothing jumps to any more, with its rules, whether it exists or not.
+    pub fn delete_chain(&mut self, name: &str) {
+        self.renew_chain(name, None);
+        self.push(libc::NFT_MSG_DELCHAIN, 0, "delete chain of", |body, table| {
+            body.text(chain::TABLE, table).text(chain::NAME, name)
+        });
+    }
+
     /// Creates a set unless it exists, and empties it.
     pub fn renew_set(&mut self, name: &str, kind: KeyKind) {
         self.sets += 1;
@@ -115,7 +126,7 @@ impl Transaction {
         });
     }
 
-    /// Adds elements to a set; one that is there already stays.
+    /// Adds elements to a set; one that is there already stays, and keeps its time.
     pub fn add_elements(&mut self, set: &str, elements: &[Element]) {
         self.push_elements(libc::NFT_MSG_NEWSETELEM, libc::NLM_F_CREATE, "add elements", set, elements);
     }

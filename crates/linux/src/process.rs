@@ -1,9 +1,10 @@
 //! Processes that are not our children (`pidfd_open(2)`, `proc_pid_stat(5)`).
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal};
 
+use crate::child::Exit;
 use crate::errno::{CallError, Context as _};
 
 /// Opens a descriptor of the process `pid`, `None` when there is no such process.
@@ -22,6 +23,17 @@ pub fn start_time(pid: i32) -> Option<u64> {
     // The second field is the command in parentheses and may hold anything; the start time is the 22nd field.
     let (_, after) = text.rsplit_once(") ")?;
     after.split(' ').nth(19)?.parse().ok()
+}
+
+/// Returns what tells this run of the kernel from every other: the first half of its random id (proc(5),
+/// `/proc/sys/kernel/random/boot_id`), 0 when it has none.
+pub fn boot_id() -> u64 {
+    static READ: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
+    *READ.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+        u64::from_str_radix(&digits, 16).unwrap_or(0)
+    })
 }
 
 /// Asks the process to end.
@@ -58,6 +70,61 @@ pub fn wait(descriptor: &OwnedFd, timeout_ms: u32) -> std::io::Result<bool> {
     }
 }
 
+/// Mirrors the kernel's `struct pidfd_info` as it first was; newer kernels fill what fits.
+#[repr(C)]
+#[derive(Default)]
+struct PidfdInformation {
+    mask: u64,
+    group_id: u64,
+    /// Process, thread group and parent, then real, effective, saved and file system ids.
+    ids: [u32; 11],
+    exit_status: i32,
+}
+
+const PIDFD_GET_INFO: u64 = 0xC040_FF0B;
+const PIDFD_INFO_EXIT: u64 = 1 << 3;
+
+/// Tells how a process that is not our child ended; `None` while it runs, and on kernels before 6.15, which do not
+/// keep it.
+pub fn ending(pidfd: impl AsFd) -> Option<Exit> {
+    let mut information = PidfdInformation { mask: PIDFD_INFO_EXIT, ..Default::default() };
+    let descriptor = pidfd.as_fd().as_raw_fd();
+    // SAFETY: `information` is a live `struct pidfd_info` of the size that the request's number carries.
+    let result = unsafe { libc::ioctl(descriptor, PIDFD_GET_INFO, std::ptr::from_mut(&mut information)) };
+    if result < 0 || information.mask & PIDFD_INFO_EXIT == 0 {
+        return None;
+    }
+    let status = information.exit_status;
+    Some(if libc::WIFSIGNALED(status) {
+        Exit::Signal(libc::WTERMSIG(status))
+    } else {
+        Exit::Code(libc::WEXITSTATUS(status))
+    })
+}
+
+/// Makes `pid` one of the last that the kernel ends for want of memory (`proc_pid_oom_score_adj(5)`); tells whether it
+/// could, for which the host's root needs `CAP_SYS_RESOURCE`.
+///
+/// Its children start with the same score and may raise it again, but they can lower it no further than 0: that bound
+/// is set first, and the score itself through the older file, which moves no bound.
+pub fn spare_from_memory_killer(pid: i32) -> Result<bool, CallError> {
+    // On a scale to -17, which would make it immune; 16 of 17 leave a process that really has everything to be found.
+    for (file, value) in [("oom_score_adj", "0"), ("oom_adj", "-16")] {
+        let path = format!("/proc/{pid}/{file}");
+        let opened = std::fs::File::options().write(true).open(&path);
+        match opened.and_then(|mut file| std::io::Write::write_all(&mut file, value.as_bytes())) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(false),
+            // Kernels may drop the older file.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && file == "oom_adj" => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error).context("write", path),
+        }
+    }
+    Ok(true)
+}
+
 /// Chooses whether ended children of this process vanish by themselves or stay until somebody asks how they ended
 /// (sigaction(2), `SIGCHLD` set to `SIG_IGN`). What was chosen passes on to children and programs.
 pub fn forget_ended_children(forget: bool) -> Result<(), CallError> {
@@ -90,5 +157,49 @@ mod tests {
         assert!(open(own).unwrap().is_some());
         assert!(open(i32::MAX).unwrap().is_none());
         assert_eq!(start_time(i32::MAX), None);
+        assert_ne!(boot_id(), 0);
+    }
+
+    #[test]
+    fn how_a_process_ended_is_known_from_its_descriptor() {
+        for (script, expected) in
+            [("exit 7", Exit::Code(7)), ("kill -9 $$", Exit::Signal(9)), ("true", Exit::Code(0))]
+        {
+            let mut command = std::process::Command::new("/bin/sh");
+            command.arg("-c").arg(format!("read line; {script}")).stdin(std::process::Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let pidfd = open(i32::try_from(child.id()).unwrap()).unwrap().unwrap();
+            assert_eq!(ending(&pidfd), None, "it still runs");
+            drop(child.stdin.take());
+            child.wait().unwrap();
+            if !has_endings() {
+                println!("skipped: this kernel does not keep how a process ended (it is older than 6.15)");
+                return;
+            }
+            assert_eq!(ending(&pidfd), Some(expected), "{script}");
+        }
+    }
+
+    fn has_endings() -> bool {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        let mut numbers = release.split(['.', '-']).map(|word| word.parse().unwrap_or(0_u32));
+        (numbers.next(), numbers.next()) >= (Some(6), Some(15))
+    }
+
+    #[test]
+    fn a_spared_process_has_children_that_cannot_be_spared() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("60").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+        let spared = spare_from_memory_killer(pid);
+        let score: i32 = read("oom_score_adj").trim().parse().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if spared.unwrap() {
+            assert!((-1000..-800).contains(&score), "{score}");
+        } else {
+            println!("skipped: lowering a score needs CAP_SYS_RESOURCE");
+            assert!(score >= 0, "{score}");
+        }
     }
 }

@@ -60,6 +60,13 @@ impl Attributes {
         self.bytes(number | NESTED, &inner.bytes)
     }
 
+    /// Adds the attributes of another list.
+    #[must_use]
+    pub fn followed_by(mut self, other: &Self) -> Self {
+        self.bytes.extend_from_slice(&other.bytes);
+        self
+    }
+
     /// Returns the bytes written so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

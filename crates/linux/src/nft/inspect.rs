@@ -1,6 +1,7 @@
 //! Looks at what is installed: chains with their hooks and policies, and rules with their comments, of any owner.
 
-use super::wire::{self, Family, HEADER_BYTES, chain, rule};
+use super::set::{self, Element, InstalledElement};
+use super::wire::{self, Family, HEADER_BYTES, chain, rule, set as number};
 use crate::errno::CallError;
 use crate::netlink::attribute::{self, Attributes, Reader};
 use crate::netlink::{Message, Socket};
@@ -16,6 +17,8 @@ pub struct InstalledChain {
     pub name: String,
     /// Whether it decides, as a base chain, about what passes through this host.
     pub forwards: bool,
+    /// Whether it decides, as a base chain, about what is for this host.
+    pub receives: bool,
     /// Whether it drops what no rule of its decided.
     pub drops_by_default: bool,
 }
@@ -55,15 +58,76 @@ pub fn list_rules(
     Ok(rules)
 }
 
+/// Lists the elements of a set whose keys start with a link's name.
+pub fn list_elements(
+    socket: &mut Socket,
+    family: Family,
+    table: &str,
+    set: &str,
+) -> Result<Vec<InstalledElement>, CallError> {
+    let mut elements = Vec::new();
+    let body = wire::body(family as u8, 0).text(number::LIST_TABLE, table).text(number::LIST_SET, set);
+    let flags = libc::NLM_F_DUMP | libc::NLM_F_ACK;
+    let message = Message::new(wire::kind(libc::NFT_MSG_GETSETELEM), flags, body, "list elements", set);
+    socket.query(message, |_, body| {
+        let list = attribute::read(body, HEADER_BYTES).find_nested(number::LIST_ELEMENTS);
+        let elements_read = list.into_iter().flatten().map(|(_, element)| attribute::read(element, 0));
+        elements.extend(elements_read.filter_map(|element| set::read(&element)));
+    })?;
+    Ok(elements)
+}
+
+/// Finds one element by its key; `None` when the set or the element is not there.
+pub fn find_element(
+    socket: &mut Socket,
+    family: Family,
+    table: &str,
+    set: &str,
+    element: &Element,
+) -> Result<Option<InstalledElement>, CallError> {
+    let mut found = None;
+    let list = element.encode(Attributes::new());
+    let body = wire::body(family as u8, 0)
+        .text(number::LIST_TABLE, table)
+        .text(number::LIST_SET, set)
+        .nested(number::LIST_ELEMENTS, &list);
+    let message =
+        Message::new(wire::kind(libc::NFT_MSG_GETSETELEM), libc::NLM_F_ACK, body, "find element", set);
+    let answered = socket.query(message, |_, body| {
+        let list = attribute::read(body, HEADER_BYTES).find_nested(number::LIST_ELEMENTS);
+        let mut elements = list.into_iter().flatten().map(|(_, element)| attribute::read(element, 0));
+        found = elements.find_map(|element| set::read(&element));
+    });
+    match answered {
+        Err(error) if error.errno() == libc::ENOENT => Ok(None),
+        Err(error) => Err(error),
+        Ok(()) => Ok(found),
+    }
+}
+
+/// Returns a number that grows with every change that anybody makes to the rules of this namespace.
+pub fn generation(socket: &mut Socket) -> Result<u32, CallError> {
+    const GENERATION: u16 = 1;
+    let mut generation = 0;
+    let kind = wire::kind(libc::NFT_MSG_GETGEN);
+    let message = Message::new(kind, libc::NLM_F_ACK, wire::body(0, 0), "read generation", "rules");
+    socket.query(message, |_, body| {
+        let found = attribute::read(body, HEADER_BYTES).find_network_number(GENERATION);
+        generation = found.unwrap_or(generation);
+    })?;
+    Ok(generation)
+}
+
 fn read_chain(body: &[u8]) -> Option<InstalledChain> {
     let attributes = attribute::read(body, HEADER_BYTES);
     let hook = attributes.find_nested(chain::HOOK);
+    let number = hook.and_then(|hook| hook.find_network_number(chain::HOOK_NUMBER));
     Some(InstalledChain {
         family: Family::of(*body.first()?)?,
         table: attributes.find_text(chain::TABLE)?,
         name: attributes.find_text(chain::NAME)?,
-        forwards: hook.and_then(|hook| hook.find_network_number(chain::HOOK_NUMBER))
-            == Some(libc::NF_INET_FORWARD.cast_unsigned()),
+        forwards: number == Some(libc::NF_INET_FORWARD.cast_unsigned()),
+        receives: number == Some(libc::NF_INET_LOCAL_IN.cast_unsigned()),
         drops_by_default: attributes.find_network_number(chain::POLICY)
             == Some(libc::NF_DROP.cast_unsigned()),
     })

@@ -59,13 +59,26 @@ pub(super) mod set {
     pub(in crate::nft) const FLAGS: u16 = 3;
     pub(in crate::nft) const KEY_TYPE: u16 = 4;
     pub(in crate::nft) const KEY_BYTES: u16 = 5;
+    pub(in crate::nft) const DATA_TYPE: u16 = 6;
+    pub(in crate::nft) const DATA_BYTES: u16 = 7;
     pub(in crate::nft) const ID: u16 = 10;
     pub(in crate::nft) const USER_DATA: u16 = 13;
+    /// Expressions that each element has for itself, such as a counter.
+    pub(in crate::nft) const EXPRESSIONS: u16 = 18;
+    pub(in crate::nft) const FLAG_EXPRESSIONS: i32 = 0x100;
+    /// The type of data that is a verdict (`NFT_DATA_VERDICT`).
+    pub(in crate::nft) const DATA_IS_VERDICT: u32 = 0xffff_ff00;
     pub(in crate::nft) const LIST_TABLE: u16 = 1;
     pub(in crate::nft) const LIST_SET: u16 = 2;
     pub(in crate::nft) const LIST_ELEMENTS: u16 = 3;
     pub(in crate::nft) const ELEMENT_KEY: u16 = 1;
+    pub(in crate::nft) const ELEMENT_DATA: u16 = 2;
     pub(in crate::nft) const ELEMENT_FLAGS: u16 = 3;
+    pub(in crate::nft) const ELEMENT_TIMEOUT: u16 = 4;
+    pub(in crate::nft) const ELEMENT_EXPIRES_IN: u16 = 5;
+    pub(in crate::nft) const ELEMENT_USER_DATA: u16 = 6;
+    pub(in crate::nft) const ELEMENT_EXPRESSIONS: u16 = 11;
+    pub(in crate::nft) const USER_DATA_COMMENT: u8 = 0;
 }
 
 /// Attributes of expressions: the parts of a rule.
@@ -81,6 +94,7 @@ pub(super) mod expression {
     pub(in crate::nft) const META_KEY: u16 = 2;
     pub(in crate::nft) const CONNECTION_TARGET: u16 = 1;
     pub(in crate::nft) const CONNECTION_KEY: u16 = 2;
+    pub(in crate::nft) const CONNECTION_DIRECTION: u16 = 3;
     pub(in crate::nft) const COMPARE_SOURCE: u16 = 1;
     pub(in crate::nft) const COMPARE_OPERATION: u16 = 2;
     pub(in crate::nft) const COMPARE_DATA: u16 = 3;
@@ -95,7 +109,17 @@ pub(super) mod expression {
     pub(in crate::nft) const PAYLOAD_BYTES: u16 = 4;
     pub(in crate::nft) const LOOKUP_SET: u16 = 1;
     pub(in crate::nft) const LOOKUP_SOURCE: u16 = 2;
+    pub(in crate::nft) const LOOKUP_TARGET: u16 = 3;
     pub(in crate::nft) const LOOKUP_FLAGS: u16 = 5;
+    pub(in crate::nft) const LOG_GROUP: u16 = 1;
+    pub(in crate::nft) const LOG_PREFIX: u16 = 2;
+    pub(in crate::nft) const REDIRECT_FIRST_PORT: u16 = 1;
+    pub(in crate::nft) const REDIRECT_LAST_PORT: u16 = 2;
+    pub(in crate::nft) const REDIRECT_FLAGS: u16 = 3;
+    pub(in crate::nft) const LIMIT_RATE: u16 = 1;
+    pub(in crate::nft) const LIMIT_SECONDS: u16 = 2;
+    pub(in crate::nft) const LIMIT_BURST: u16 = 3;
+    pub(in crate::nft) const COUNTER_PACKETS: u16 = 2;
     pub(in crate::nft) const IMMEDIATE_TARGET: u16 = 1;
     pub(in crate::nft) const IMMEDIATE_DATA: u16 = 2;
 }

@@ -4,3 +4,5 @@
 mod namespace;
 mod link;
 mod nft;
+mod growth;
+mod cgroup;

@@ -1,11 +1,12 @@
 //! Tables as `nft` prints them, and the price of changing them.
 
 use std::net::Ipv4Addr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use linux::netlink::{Family as Protocol, Socket};
+use linux::nflog::Listener;
 use linux::nft::rule::{End, Side, Statement, Transport};
-use linux::nft::set::{Element, KeyKind};
+use linux::nft::set::{Element, KeyKind, Limit};
 use linux::nft::{Family, Hook, Transaction, flow, inspect};
 
 use crate::namespace::{Namespace, available};
@@ -16,8 +17,9 @@ fn open() -> Socket {
 
 fn rules() -> Vec<Vec<Statement>> {
     use Statement::{
-        Accept, AddressIn, AddressWithin, Counter, Drop, Established, Invalid, Jump, LinkAndAddressNotIn,
-        LinkPrefix, LinkPrefixNot, NotIpv4, Port,
+        Accept, AddressIn, AddressNotIn, AddressWithin, Counter, Drop, Established, Goto, Invalid, Jump,
+        LinkAndAddressIn, LinkAndAddressNotIn, LinkAndOpenedToIn, LinkIn, LinkPrefix, LinkPrefixNot,
+        LinkVerdict, Log, NotIpv4, OpenedToWithin, Opening, Port, Protocol, Redirected,
     };
     let network = Ipv4Addr::new(10, 210, 0, 0);
     vec![
@@ -32,6 +34,14 @@ fn rules() -> Vec<Vec<Statement>> {
         vec![Port(Transport::Tcp, 8443), Accept],
         vec![Established, Accept],
         vec![Invalid, Drop],
+        vec![LinkIn(Side::In, "meter".into()), Log("too much".into(), 77)],
+        vec![LinkVerdict(Side::In, "ways".into())],
+        vec![Opening, LinkAndAddressIn(Side::Out, End::Source, "pinned".into()), Goto("other".into())],
+        vec![AddressNotIn(End::Destination, "denied".into()), Protocol(Transport::Udp), Drop],
+        vec![LinkAndOpenedToIn(Side::Out, "pinned".into()), Accept],
+        vec![OpenedToWithin(network, 16), Accept],
+        vec![OpenedToWithin(network, 32), AddressWithin(End::Source, network, 32), Accept],
+        vec![Redirected, Port(Transport::Udp, 20_053), Accept],
     ]
 }
 
@@ -44,10 +54,15 @@ fn table() -> Transaction {
     transaction.renew_chain("other", None);
     transaction.renew_chain("through", Some(Hook::Forward));
     transaction.renew_chain("behind", Some(Hook::SourceNat));
+    transaction.renew_chain("before", Some(Hook::DestinationNat));
     for (name, kind) in [
         ("members", KeyKind::LinkAndAddress),
         ("denied", KeyKind::AddressRange),
         ("resolvers", KeyKind::Address),
+        ("links", KeyKind::Link),
+        ("meter", KeyKind::LinkMeter(Limit { per_second: 5, burst: 20 })),
+        ("ways", KeyKind::LinkVerdict),
+        ("pinned", KeyKind::LinkAndAddressForAWhile),
     ] {
         transaction.renew_set(name, kind);
     }
@@ -62,9 +77,20 @@ fn table() -> Transaction {
         ],
     );
     transaction.add_elements("resolvers", &[Element::Address(Ipv4Addr::new(192, 0, 2, 53))]);
+    let pin = Element::LinkAndAddressFor {
+        link: "dt-0001".into(),
+        address: Ipv4Addr::new(192, 0, 2, 80),
+        timeout_ms: 600_000,
+        comment: "example.org".into(),
+    };
+    transaction.add_elements("pinned", &[pin]);
+    transaction.add_elements("links", &[Element::Link("dt-0001".into())]);
+    transaction.add_elements("meter", &[Element::Link("dt-0001".into())]);
+    transaction.add_elements("ways", &[Element::LinkJump("dt-0001".into(), "other".into())]);
     for rule in rules() {
         transaction.append_rule("through", &rule);
     }
+    transaction.append_rule("before", &[Statement::Port(Transport::Udp, 53), Statement::RedirectTo(20_053)]);
     transaction
         .append_rule("behind", &[Statement::LinkPrefixNot(Side::Out, "dt-".into()), Statement::Masquerade]);
     transaction
@@ -99,6 +125,13 @@ fn nft_prints_what_we_print() {
         "elements = { 10.0.0.0/8, 192.0.2.7-192.0.2.9,",
         "224.0.0.0/3 }",
         "elements = { 192.0.2.53 }",
+        "type nat hook prerouting priority dstnat; policy accept;",
+        "udp dport 53 redirect to :20053",
+        "elements = { \"dt-0001\" }",
+        "elements = { \"dt-0001\" counter limit rate 5/second burst 20 packets }",
+        "elements = { \"dt-0001\" : jump other }",
+        "type ifname : verdict",
+        "flags timeout",
     ] {
         assert!(lines.contains(&part), "`{part}` is not in\n{printed}");
     }
@@ -120,7 +153,7 @@ fn a_transaction_with_one_mistake_changes_nothing() {
         // The same socket is still good, though answers of the refused transaction may wait in it.
         assert_eq!(
             inspect::list_rules(&mut socket, Family::Inet, "house", "through").expect("listed").len(),
-            11
+            rules().len()
         );
         Transaction::of(Family::Inet, "house").commit(&mut socket).expect("no change is no error");
     });
@@ -227,5 +260,89 @@ fn a_table_of_ten_thousand_elements_is_installed_at_once() {
             times.sort();
             println!("nft {change} one element: median {:?}, p95 {:?}", times[500], times[950]);
         }
+    });
+}
+
+#[test]
+fn elements_tell_their_time_their_comment_and_their_count() {
+    if !available("elements_tell_their_time_their_comment_and_their_count") {
+        return;
+    }
+    let host = Namespace::new("host");
+    host.run(|| {
+        let mut socket = open();
+        let before = inspect::generation(&mut socket).expect("read");
+        table().commit(&mut socket).expect("the table is installed");
+        assert_eq!(inspect::generation(&mut socket).expect("read"), before + 1);
+        let list = |socket: &mut Socket, set| {
+            inspect::list_elements(socket, Family::Inet, "house", set).expect("listed")
+        };
+        let pinned = list(&mut socket, "pinned");
+        assert_eq!(pinned.len(), 1);
+        assert_eq!((pinned[0].link.as_str(), pinned[0].comment.as_str()), ("dt-0001", "example.org"));
+        assert_eq!(pinned[0].address, Some(Ipv4Addr::new(192, 0, 2, 80)));
+        let left = pinned[0].expires_in_ms.expect("it goes by itself");
+        assert!((500_000..=600_000).contains(&left), "{left}");
+        assert_eq!(list(&mut socket, "meter")[0].packets, Some(0));
+        let find = |socket: &mut Socket, name: &str| {
+            let key = Element::Link(name.into());
+            inspect::find_element(socket, Family::Inet, "house", "meter", &key).expect("asked")
+        };
+        assert_eq!(find(&mut socket, "dt-0001").and_then(|found| found.packets), Some(0));
+        assert_eq!(find(&mut socket, "dt-0002"), None);
+
+        // A chain with rules goes once nothing leads to it.
+        let mut transaction = Transaction::of(Family::Inet, "house");
+        transaction.remove_elements("ways", &[Element::LinkJump("dt-0001".into(), "other".into())]);
+        transaction.renew_chain("through", Some(Hook::Forward));
+        transaction.delete_chain("other");
+        transaction.delete_chain("never there");
+        transaction.commit(&mut socket).expect("committed");
+        assert!(!crate::namespace::run("nft list table inet house").contains("chain other"));
+    });
+}
+
+#[test]
+fn a_listener_hears_what_a_rule_reports_and_is_the_only_one() {
+    if !available("a_listener_hears_what_a_rule_reports_and_is_the_only_one") {
+        return;
+    }
+    let host = Namespace::new("host");
+    host.run(|| {
+        crate::namespace::run("ip link set lo up");
+        let mut listener = Listener::open(77).expect("opened");
+        assert_eq!(Listener::open(77).expect_err("one only").errno(), 1);
+        let mut transaction = Transaction::of(Family::Inet, "house");
+        transaction.create_table();
+        transaction.renew_set("meter", KeyKind::LinkMeter(Limit { per_second: 1, burst: 3 }));
+        transaction.add_elements("meter", &[Element::Link("lo".into())]);
+        transaction.renew_chain("in", Some(Hook::Input));
+        let metered = Statement::LinkIn(Side::In, "meter".into());
+        transaction.append_rule(
+            "in",
+            &[Statement::Port(Transport::Udp, 9), metered, Statement::Log("ninth".into(), 77)],
+        );
+        transaction.commit(&mut open()).expect("committed");
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("bound");
+        for _ in 0..20 {
+            // Nobody listens there: the error of one is told to the next.
+            let _ = socket.send_to(b"hello", "127.0.0.1:9");
+        }
+        let mut heard = Vec::new();
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while heard.len() < 3 && Instant::now() < deadline {
+            listener
+                .listen(Duration::from_millis(200), |report| {
+                    heard.push((report.link_index, report.heading.to_vec(), report.packet.to_vec()));
+                })
+                .expect("heard");
+        }
+        assert!((3..=5).contains(&heard.len()), "the limit holds back the others: {}", heard.len());
+        let (link, heading, packet) = &heard[0];
+        assert_eq!((*link, heading.as_slice()), (Some(1), &b"ninth"[..]));
+        assert_eq!(packet[9], 17, "a UDP packet");
+        assert_eq!(&packet[22..24], &9_u16.to_be_bytes());
+        let meter = inspect::list_elements(&mut open(), Family::Inet, "house", "meter").expect("listed");
+        assert_eq!(meter[0].packets, Some(20), "the counter counts all");
     });
 }
