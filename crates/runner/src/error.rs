@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use linux::errno::CallError;
+pub use linux::errno::chain;
+use rustix::io::Errno;
 
 use crate::net::NetError;
 
@@ -18,12 +20,20 @@ pub enum Class {
     Gone,
 }
 
+/// What is done to the disk of a sandbox that starts again.
+pub(crate) const MOUNT: &str = "mount the disk";
+
 /// A failed action of the runner.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
     /// The image store has no such image.
     #[error("find image {name}: it was never imported on this host")]
     ImageMissing { name: String },
+    /// A part of an image is gone.
+    #[error(
+        "use image {name}: its layer {digest} is not on this host any more; import the image again with `daytona image import`"
+    )]
+    LayerMissing { name: String, digest: String },
     /// The archive is not what it claims to be.
     #[error("import {archive}: {reason}")]
     ImageInvalid { archive: String, reason: String },
@@ -66,10 +76,21 @@ pub enum RunnerError {
     #[error("find sandbox {id} on this host")]
     Missing { id: String },
     /// All addresses and id ranges are in use.
+    #[error("find a free place: all {places} are taken; delete sandboxes or widen --sandbox-network")]
+    Full { places: u32 },
+    /// Less memory was asked for than is in use and cannot be given back.
     #[error(
-        "find a free place for sandbox {id}: all {places} are taken; delete sandboxes or widen --sandbox-network"
+        "lower the memory of sandbox {id} to {wanted}: {used} are in use; end processes or delete files in /dev/shm first"
     )]
-    Full { id: String, places: u32 },
+    MemoryInUse { id: String, wanted: String, used: String },
+    /// A smaller disk was asked for.
+    #[error("resize the disk of sandbox {id} to {wanted}: it has {present}, and disks only grow")]
+    DiskShrinks { id: String, wanted: String, present: String },
+    /// The disk of a running sandbox cannot grow here.
+    #[error(
+        "grow the disk of sandbox {id} while it runs: this host's root has no CAP_SYS_RESOURCE; stop the sandbox first"
+    )]
+    DiskInUse { id: String, source: CallError },
     /// A message could not be written.
     #[error("encode {what}")]
     Encode { what: &'static str, source: serde_json::Error },
@@ -85,21 +106,35 @@ impl RunnerError {
     /// Tells what to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::ImageMissing { .. } | Self::ImageInvalid { .. } | Self::Boot { .. } => Class::Reject,
+            Self::ImageMissing { .. }
+            | Self::LayerMissing { .. }
+            | Self::ImageInvalid { .. }
+            | Self::Boot { .. }
+            | Self::MemoryInUse { .. }
+            | Self::DiskShrinks { .. }
+            | Self::DiskInUse { .. } => Class::Reject,
             Self::Missing { .. } => Class::Gone,
+            // Whoever waits is told now; a place is free again when somebody deletes a sandbox.
+            Self::Full { .. } => Class::Reject,
+            _ if self.needs_a_person() => Class::Reject,
             _ => Class::Retry,
         }
     }
-}
 
-/// Prints an error with its causes, for text that leaves this process.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        cause = next.source();
+    /// Tells whether the kernel's answer stays the same until somebody does something about it: a disk that is full,
+    /// read-only, damaged or gone.
+    fn needs_a_person(&self) -> bool {
+        const ANYWHERE: [Errno; 3] = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
+        const OF_DISKS: [Errno; 4] = [Errno::NOENT, Errno::INVAL, Errno::UCLEAN, Errno::IO];
+        let source = match self {
+            Self::File { source, .. } => source,
+            Self::Kernel { source, .. } => &source.source,
+            _ => return false,
+        };
+        let is =
+            |known: &[Errno]| known.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
+        is(&ANYWHERE)
+            || (matches!(self, Self::Kernel { action: MOUNT, .. })
+                && (is(&OF_DISKS) || source.kind() == io::ErrorKind::InvalidData))
     }
-    text
 }

@@ -2,52 +2,29 @@
 
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
-use linux::cgroup::Hierarchy;
-use linux::errno::CallError;
+use linux::errno::{CallError, Context as _};
 use types::{Clock, Random};
 
-use crate::boot::{self, Ground};
-use crate::error::RunnerError;
+use crate::barrier::Barriers;
+use crate::cell::Cell;
+use crate::error::{MOUNT, RunnerError};
+use crate::ground::{self, Ground};
 use crate::image::{Image, Store};
-use crate::net::{self, Network};
-use crate::place;
 use crate::pool::Pool;
+use crate::sandbox::condition;
 use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{Home, Record, Spec};
-use crate::spawner::Spawner;
+use crate::settings::Settings;
+use crate::steps::Steps;
+use crate::stock::Stock;
 use crate::table::{Entry, Table};
+use crate::{boot, net, place, ruins};
 
-/// What a host is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Holds images and sandboxes.
-    pub data_directory: PathBuf,
-    /// Tells two hosts on one machine apart: names groups, tables and links.
-    pub instance: String,
-    /// The program and arguments that run [`crate::spawner::serve`] on their standard input.
-    pub spawner: Vec<String>,
-    /// The first host id of the first sandbox; each has 65,536.
-    pub id_base: u32,
-    /// How many sandboxes there are ids for.
-    pub id_ranges: u32,
-    /// How links are made.
-    pub network: net::Settings,
-    /// Lines of `/etc/resolv.conf` inside.
-    pub resolvers: Vec<String>,
-    /// How many disks to keep ready, and their size.
-    pub ready_disks: usize,
-    /// Size of the disks that are kept ready.
-    pub ready_disk_bytes: u64,
-    /// Bound on processes and threads of one sandbox.
-    pub processes: u32,
-    /// How long a daemon may take to answer.
-    pub boot_timeout_ms: u32,
-    /// How long processes have between the request to end and the kill.
-    pub grace_ms: u32,
-}
+/// Said of a sandbox that is here and cannot be used.
+const ASIDE: &str = "its record on the host is damaged; its files were put aside there, for the operator";
 
 /// What is seen of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,17 +37,25 @@ pub enum Presence {
     Started,
 }
 
+/// What a look at a sandbox tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// What is there.
+    pub presence: Presence,
+    /// Why its first process ended, when nobody had asked for it.
+    pub ended: Option<String>,
+}
+
 /// A machine that runs sandboxes. All calls block; callers give them a thread that may.
 #[derive(Debug)]
 pub struct Host {
-    settings: Settings,
-    images: Store,
-    hierarchy: Hierarchy,
-    network: Network,
-    spawner: Spawner,
-    daemon: OwnedFd,
+    pub(crate) settings: Settings,
+    /// Goes before the ground that its processes stand on.
+    cells: Mutex<Option<Stock<Cell>>>,
+    barriers: Barriers,
     pool: Pool,
-    table: Table,
+    pub(crate) ground: Arc<Ground>,
+    pub(crate) table: Arc<Table>,
     warnings: Vec<String>,
     /// Holds the directory of sockets open: their paths lead through this descriptor.
     run: OwnedFd,
@@ -87,7 +72,6 @@ impl Host {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Result<Self, RunnerError> {
-        let images = Store::open(&settings.data_directory)?;
         for name in ["sandboxes", "run"] {
             let path = settings.data_directory.join(name);
             let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -95,49 +79,40 @@ impl Host {
                 .and_then(|()| fs::set_permissions(&path, private))
                 .map_err(|source| RunnerError::File { action: "make directory", path, source })?;
         }
-        let host = |action: &'static str| move |source| RunnerError::Host { action, source };
-        let hierarchy = Hierarchy::detect().map_err(host("find the control groups"))?;
-        let missing = hierarchy.missing();
-        if !missing.is_empty() {
-            return Err(RunnerError::Unlimited { missing: missing.join(", ") });
-        }
-        let daemon = linux::exec::seal("daytona-daemon", daemon).map_err(host("seal the daemon"))?;
         let run = settings.data_directory.join("run");
         let run = fs::File::open(&run)
             .map(|run| OwnedFd::from(run.into_parts().0))
             .map_err(|source| RunnerError::File { action: "open", path: run, source })?;
         let (table, warnings) = Table::recover(&settings.data_directory, run.as_fd())?;
-        let network = Network::open(&settings.network, &table.running())
-            .map_err(|source| RunnerError::NetworkHost { source })?;
-        let spawner = Spawner::new(settings.spawner.clone());
-        let pool = settings.data_directory.join("pool");
-        let pool =
-            Pool::open(pool, settings.ready_disk_bytes, settings.ready_disks, clock.clone(), random.clone())?;
-        let opened = Self {
-            settings,
-            images,
-            hierarchy,
-            network,
-            spawner,
-            daemon,
-            pool,
-            table,
-            warnings,
-            run,
-            clock,
-            random,
-        };
-        opened.sweep()?;
-        Ok(opened)
+        let table = Arc::new(table);
+        let ground = Arc::new(Ground::open(&settings, daemon, &table, clock.clone(), random.clone())?);
+        sweep(&ground, &table, &settings.data_directory.join("run"))?;
+        let pool = Pool::open(
+            settings.data_directory.join("pool"),
+            settings.ready_disk_bytes,
+            settings.ready_disks,
+            clock.clone(),
+            random.clone(),
+        )?;
+        let source = ground.clone();
+        // Who needs one while there is none makes it, and reports why if that cannot be.
+        let cells = Mutex::new(Some(Stock::open(settings.ready_cells, move || Cell::new(&source).ok())));
+        let entries = table.clone();
+        let barriers = Barriers::start(move |id| entries.set_barriers(id));
+        for running in table.running() {
+            barriers.soon(&running.sandbox_id);
+        }
+        Ok(Self { settings, cells, barriers, pool, ground, table, warnings, run, clock, random })
     }
 
     /// Takes what this host keeps for all sandboxes off the machine, when none runs; tells whether it did. Nothing
     /// works afterwards.
     pub fn close(&self) -> Result<bool, RunnerError> {
-        if !self.network.remove().map_err(|source| RunnerError::NetworkHost { source })? {
+        drop(self.cells.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if !self.ground.remove_network()? {
             return Ok(false);
         }
-        let group = self.hierarchy.group("", &self.settings.instance);
+        let group = self.ground.hierarchy.group("", &self.settings.instance);
         group.remove().map_err(|source| RunnerError::Host { action: "remove the control groups", source })?;
         Ok(true)
     }
@@ -149,7 +124,7 @@ impl Host {
 
     /// Returns the images of this host.
     pub fn images(&self) -> &Store {
-        &self.images
+        &self.ground.images
     }
 
     /// Returns where the daemon of a sandbox listens.
@@ -164,19 +139,25 @@ impl Host {
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
     pub fn create(&self, spec: &Spec) -> Result<String, RunnerError> {
         let image = self.image(&spec.image)?;
+        if let Some(done) = self.table.with(&spec.id, |entry| self.start_entry(entry, &image))? {
+            return Ok(done);
+        }
+        let mut steps = Steps::begin();
+        let cell = self.cell()?;
+        steps.done("cell");
         self.table.with_new(
             &spec.id,
-            self.places(),
+            cell.index,
             || self.home(&spec.id),
             |entry| {
                 if entry.record.is_some() {
                     return self.start_entry(entry, &image);
                 }
-                let made = self.make(entry, spec, &image);
+                let made = self.make(entry, spec, &image, cell);
                 if made.is_err() {
                     // A failed boot takes back what it did; here goes what came before and after it.
-                    let removed = self.clear(&spec.id, entry.index).and_then(|()| entry.home.remove());
-                    self.table.remove(&spec.id, entry);
+                    let removed = self.ground.release(&spec.id, entry.index).and_then(|()| entry.home.remove());
+                    self.remove(&spec.id, entry);
                     removed?;
                 }
                 made
@@ -184,35 +165,58 @@ impl Host {
         )
     }
 
-    fn make(&self, entry: &mut Entry, spec: &Spec, image: &Image) -> Result<String, RunnerError> {
+    /// Takes a prepared process, or prepares one.
+    fn cell(&self) -> Result<Cell, RunnerError> {
+        loop {
+            let ready = self.cells.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Stock::take);
+            match ready {
+                Some(cell) if cell.is_alive() => return Ok(cell),
+                // Killed by somebody on the host; the next one may live.
+                Some(_) => {}
+                None => return Cell::new(&self.ground),
+            }
+        }
+    }
+
+    /// Forgets a sandbox and gives its place back.
+    fn remove(&self, id: &str, entry: &mut Entry) {
+        self.table.remove(id, entry);
+        self.ground.places.release(entry.index);
+    }
+
+    fn make(
+        &self,
+        entry: &mut Entry,
+        spec: &Spec,
+        image: &Image,
+        mut cell: Cell,
+    ) -> Result<String, RunnerError> {
+        cell.leave_place();
+        let mut steps = Steps::begin();
         entry.home.remove()?;
-        let directory = &entry.home.directory;
-        fs::create_dir(directory).map_err(|source| RunnerError::File {
-            action: "make directory",
-            path: directory.clone(),
-            source,
-        })?;
-        let made = self.disk(&entry.home.disk(), spec.disk_bytes, entry.index);
+        let made = self.disk(&entry.home, spec.disk_bytes, entry.index);
         let made = made.map_err(|source| RunnerError::Kernel {
             action: "make the disk",
             id: spec.id.clone(),
             source,
         })?;
-        let record =
-            Record { spec: spec.clone(), index: entry.index, process: None, daemon_version: String::new() };
-        self.run(entry, record, image, &made)
+        steps.done("disk");
+        let version = self.run(entry, Record::new(spec.clone(), entry.index), image, &made, cell)?;
+        entry.new_disk = Some(made);
+        self.barriers.later(&spec.id);
+        Ok(version)
     }
 
-    /// Takes a disk from the pool, or makes one when the pool has none of that size.
-    fn disk(&self, path: &Path, bytes: u64, index: u32) -> Result<Disk, CallError> {
+    /// Makes the directory of a sandbox with its disk: from the pool, or anew when the pool has none of that size.
+    fn disk(&self, home: &Home, bytes: u64, index: u32) -> Result<Disk, CallError> {
         let id_base = place::first_id(self.settings.id_base, index);
-        if let Some(disk) = self.pool.take(path, bytes, id_base)? {
+        if let Some(disk) = self.pool.take(&home.directory, bytes, id_base)? {
             return Ok(disk);
         }
+        fs::create_dir(&home.directory).context("mkdir", home.directory.display())?;
         let mut identity = [0; 16];
         self.random.fill(&mut identity);
-        disk::format(path, bytes, identity, disk::seconds(&*self.clock))?;
-        let disk = disk::mount(path)?;
+        let disk = disk::make(&home.disk(), bytes, identity, disk::seconds(&*self.clock))?;
         disk.give(id_base)?;
         Ok(disk)
     }
@@ -235,13 +239,17 @@ impl Host {
         }
         self.tidy(entry)?;
         let path = entry.home.disk();
-        let mounted = disk::wait_until_released(&path).and_then(|()| disk::mount(&path));
+        let mounted = disk::wait_until_released(&path)
+            // A resize that a crash interrupted is finished here.
+            .and_then(|()| disk::grow(&path, record.spec.disk_bytes))
+            .and_then(|()| disk::mount(&path));
         let mounted = mounted.map_err(|source| RunnerError::Kernel {
-            action: "mount the disk",
+            action: MOUNT,
             id: record.spec.id.clone(),
             source,
         })?;
-        self.run(entry, record, image, &mounted)
+        let cell = Cell::of(&self.ground, entry.index)?;
+        self.run(entry, record, image, &mounted, cell)
     }
 
     fn run(
@@ -250,14 +258,12 @@ impl Host {
         mut record: Record,
         image: &Image,
         disk: &Disk,
+        cell: Cell,
     ) -> Result<String, RunnerError> {
-        let booted = self.ground().boot(&record, &entry.home, image, disk)?;
-        record.process = Some(booted.process);
-        record.daemon_version.clone_from(&booted.daemon_version);
-        entry.home.save(&record).inspect_err(|_| boot::end(&booted.pidfd))?;
-        entry.process = Some(booted.pidfd);
+        entry.process = Some(boot::boot(&self.ground, &mut record, &entry.home, image, disk, cell)?);
+        let version = record.daemon_version.clone();
         entry.record = Some(record);
-        Ok(booted.daemon_version)
+        Ok(version)
     }
 
     /// Ends every process; with `force` without asking them first. The files stay.
@@ -268,7 +274,7 @@ impl Host {
                     // The daemon keeps the grace itself; a second more and it is taken for stuck.
                     let _ = linux::process::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
                 }
-                boot::end(&pidfd);
+                ground::end(&pidfd);
             }
             self.tidy(entry)
         })
@@ -278,29 +284,38 @@ impl Host {
     pub fn destroy(&self, id: &str) -> Result<(), RunnerError> {
         let destroyed = self.table.with(id, |entry| {
             if let Some(pidfd) = entry.process.take() {
-                boot::end(&pidfd);
+                ground::end(&pidfd);
             }
-            self.clear(id, entry.index)?;
+            entry.new_disk = None;
+            self.ground.release(id, entry.index)?;
             entry.record = None;
             entry.home.remove()?;
-            self.table.remove(id, entry);
+            self.remove(id, entry);
             Ok(())
         });
-        destroyed.map(Option::unwrap_or_default)
+        destroyed?;
+        self.home(id).remove_aside()
     }
 
     /// Looks at a sandbox.
-    pub fn observe(&self, id: &str) -> Result<Presence, RunnerError> {
+    pub fn observe(&self, id: &str) -> Result<Look, RunnerError> {
         let seen = self.table.with(id, |entry| {
             if entry.alive() {
-                return Ok(Presence::Started);
+                return Ok(Look { presence: Presence::Started, ended: None });
             }
-            if entry.process.take().is_some() {
+            if let Some(process) = entry.process.take() {
+                if let Some(record) = &mut entry.record {
+                    record.ended = Some(condition::ended(&process, &record.spec, &self.ground.group(entry.index)));
+                }
                 self.tidy(entry)?;
             }
-            Ok(if entry.record.is_some() { Presence::Stopped } else { Presence::Absent })
+            let Some(record) = &entry.record else {
+                return Ok(Look { presence: Presence::Absent, ended: None });
+            };
+            Ok(Look { presence: Presence::Stopped, ended: record.ended.clone() })
         });
-        seen.map(|seen| seen.unwrap_or(Presence::Absent))
+        let ended = || self.home(id).is_aside().then(|| ASIDE.to_owned());
+        seen.map(|seen| seen.unwrap_or_else(|| Look { presence: Presence::Absent, ended: ended() }))
     }
 
     /// Returns a descriptor that becomes readable when the sandbox has ended; `None` when it does not run.
@@ -317,27 +332,11 @@ impl Host {
 
     /// Returns what preparing the network found and changed, for the log.
     pub fn network_report(&self) -> &net::Report {
-        self.network.report()
-    }
-
-    /// Shuts or opens the network of a sandbox, now and for its next start.
-    pub fn set_block_all(&self, id: &str, block_all: bool) -> Result<(), RunnerError> {
-        self.with(id, |entry| {
-            let alive = entry.alive();
-            let Entry { home, record, index, .. } = entry;
-            let Some(record) = record else { return Err(RunnerError::Missing { id: id.to_owned() }) };
-            record.spec.block_all = block_all;
-            home.save(record)?;
-            if alive {
-                let set = self.network.set_block_all(id, *index, block_all);
-                set.map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
-            }
-            Ok(())
-        })
+        self.ground.network.report()
     }
 
     /// Calls with the entry of a sandbox that must be here.
-    fn with<T>(
+    pub(crate) fn with<T>(
         &self,
         id: &str,
         call: impl FnOnce(&mut Entry) -> Result<T, RunnerError>,
@@ -345,24 +344,8 @@ impl Host {
         self.table.with(id, call)?.ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
     }
 
-    fn ground(&self) -> Ground<'_> {
-        Ground {
-            images: &self.images,
-            hierarchy: &self.hierarchy,
-            group_parent: &self.settings.instance,
-            network: &self.network,
-            spawner: &self.spawner,
-            daemon: &self.daemon,
-            id_base: self.settings.id_base,
-            processes: self.settings.processes,
-            resolvers: &self.settings.resolvers,
-            boot_timeout_ms: self.settings.boot_timeout_ms,
-            grace_ms: self.settings.grace_ms,
-        }
-    }
-
     fn image(&self, name: &str) -> Result<Image, RunnerError> {
-        self.images.find(name)?.ok_or_else(|| RunnerError::ImageMissing { name: name.to_owned() })
+        self.ground.images.find_whole(name)
     }
 
     /// Releases what a sandbox holds only while it runs.
@@ -372,41 +355,26 @@ impl Host {
         if record.process.take().is_some() {
             entry.home.save(record)?;
         }
-        entry.home.remove_socket()?;
-        self.clear(&id, entry.index)
-    }
-
-    /// Removes the host objects of a sandbox whose processes are gone.
-    fn clear(&self, id: &str, index: u32) -> Result<(), RunnerError> {
-        self.network
-            .detach(id, index)
-            .map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
-        self.lift_limits(id)
-    }
-
-    fn lift_limits(&self, id: &str) -> Result<(), RunnerError> {
-        let group = self.hierarchy.group(&self.settings.instance, id);
-        boot::dissolve(&group).map_err(|source| RunnerError::Kernel {
-            action: "lift the limits",
-            id: id.to_owned(),
-            source,
-        })
-    }
-
-    /// Removes control groups of what does not run, and whatever is in them: a crash came between a start and its
-    /// record. Links and rules of what does not run are gone since the network was opened.
-    fn sweep(&self) -> Result<(), RunnerError> {
-        for name in self.hierarchy.list(&self.settings.instance) {
-            let runs = self.table.with(&name, |entry| Ok(entry.alive()))?;
-            if runs != Some(true) {
-                self.lift_limits(&name)?;
-            }
+        if let Some(disk) = entry.new_disk.take() {
+            // It is kept, so it shall survive a power cut too; one that fails here is as safe as it was.
+            let _ = disk.set_barriers();
         }
-        Ok(())
+        entry.home.remove_socket()?;
+        self.ground.release(&id, entry.index)
     }
+}
 
-    /// As many places as there are addresses and ids for.
-    fn places(&self) -> u32 {
-        self.network.places().min(place::places(self.settings.id_base, self.settings.id_ranges))
+/// Removes control groups of what does not run, and whatever is in them: a crash came between a start and its record, or
+/// a prepared process outlived its server. Links and rules of what does not run are gone since the network was opened.
+fn sweep(ground: &Ground, table: &Table, sockets: &Path) -> Result<(), RunnerError> {
+    let running: Vec<u32> = table.running().into_iter().map(|running| running.index).collect();
+    for name in ground.hierarchy.list(&ground.group_parent) {
+        match place::index_of_group(&name) {
+            Some(index) if running.contains(&index) => {}
+            Some(index) => ground.lift_limits(&name, index)?,
+            None => {}
+        }
     }
+    let runs = |name: &str| Ok(table.with(name, |entry| Ok(entry.alive()))? == Some(true));
+    ruins::sweep_sockets(sockets, runs)
 }

@@ -4,13 +4,18 @@ pub mod unpack;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::RunnerError;
+
+/// Begins the name of a directory into which an archive is being unpacked.
+const INCOMING: &str = "incoming-";
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +71,35 @@ impl Store {
         // Layers hold setuid programs of images: no other user of the host may reach them.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(&root, private).map_err(|source| file("protect", &root, source))?;
-        Ok(Self { root })
+        let store = Self { root };
+        store.make_mount_points()?;
+        Ok(store)
+    }
+
+    /// Makes the layer that [`Store::mount_points`] names.
+    fn make_mount_points(&self) -> Result<(), RunnerError> {
+        let layer = self.mount_points();
+        let mode = |path: &Path, mode| {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(path, mode).map_err(|source| file("protect", path, source))
+        };
+        for name in ["", "proc", "sys", "dev", "etc"] {
+            let directory = layer.join(name);
+            fs::create_dir_all(&directory).map_err(|source| file("make directory", &directory, source))?;
+            mode(&directory, 0o755)?;
+        }
+        for name in ["etc/hosts", "etc/hostname", "etc/resolv.conf"] {
+            let path = layer.join(name);
+            fs::write(&path, "").map_err(|source| file("write", &path, source))?;
+            mode(&path, 0o644)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the layer that goes below all others: empty directories and files to mount on, for images that lack
+    /// them. Made in the sandbox's own layer they would cost each create a write to its disk.
+    pub fn mount_points(&self) -> PathBuf {
+        self.root.join("mount-points")
     }
 
     /// Reads the image of that name.
@@ -83,6 +116,15 @@ impl Store {
                 Ok(None)
             }
             Err(source) => Err(file("read", &path, source)),
+        }
+    }
+
+    /// Reads the image of that name and makes sure that all of it is here.
+    pub fn find_whole(&self, name: &str) -> Result<Image, RunnerError> {
+        let image = self.find(name)?.ok_or_else(|| RunnerError::ImageMissing { name: name.to_owned() })?;
+        match image.layers.iter().find(|digest| !self.layer(digest).is_dir()) {
+            Some(digest) => Err(RunnerError::LayerMissing { name: name.to_owned(), digest: digest.clone() }),
+            None => Ok(image),
         }
     }
 
@@ -127,30 +169,75 @@ impl Store {
         let text = serde_json::to_vec_pretty(&image)
             .map_err(|source| RunnerError::Encode { what: "image record", source })?;
         let path = self.record(&image.name);
-        let incoming = path.with_extension("incoming");
-        fs::write(&incoming, text).map_err(|source| file("write", &incoming, source))?;
-        fs::rename(&incoming, &path).map_err(|source| file("rename", &path, source))?;
+        linux::replace::replace(&path, &text, 0o600).map_err(|source| file("write", &path, source))?;
         Ok((image, unpacked))
     }
 
-    /// Unpacks beside the layers and renames at the end: a layer is whole or not there.
+    /// Unpacks beside the layers and renames at the end: a layer is whole or not there, after a power cut too.
     fn unpack(&self, archive: &Path) -> Result<(String, bool), RunnerError> {
-        let incoming = self.root.join("layers").join(format!("incoming-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&incoming);
-        fs::create_dir(&incoming).map_err(|source| file("make directory", &incoming, source))?;
+        self.sweep()?;
+        let (incoming, opened) = self.incoming()?;
         let unpacked = Self::unpack_into(archive, &incoming);
         let placed = unpacked.and_then(|digest| {
             let layer = self.layer(&digest);
             if layer.is_dir() {
                 return Ok((digest, false));
             }
+            rustix::fs::syncfs(&opened).map_err(|error| file("write", &incoming, error.into()))?;
             fs::rename(&incoming, &layer).map_err(|source| file("rename", &layer, source))?;
+            linux::replace::sync_directory_of(&layer).map_err(|source| file("rename", &layer, source))?;
             Ok((digest, true))
         });
         if !matches!(placed, Ok((_, true))) {
             let _ = fs::remove_dir_all(&incoming);
         }
         placed
+    }
+
+    /// Makes a directory to unpack into. Its lock tells others that somebody works there, and is released with this
+    /// process, however it ends.
+    fn incoming(&self) -> Result<(PathBuf, std::fs::File), RunnerError> {
+        // One process may import several at once.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        for _ in 0..8 {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("{INCOMING}{}-{number}", std::process::id());
+            let path = self.root.join("layers").join(name);
+            let _ = fs::remove_dir_all(&path);
+            fs::create_dir(&path).map_err(|source| file("make directory", &path, source))?;
+            let opened = match std::fs::File::open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                opened => opened.map_err(|source| file("open", &path, source))?,
+            };
+            // Another import may have taken it for one that was killed, before it was locked.
+            if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok() && path.is_dir() {
+                return Ok((path, opened));
+            }
+        }
+        Err(file("make directory", &self.root.join("layers"), io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Removes what imports left that were killed.
+    fn sweep(&self) -> Result<(), RunnerError> {
+        let directory = self.root.join("layers");
+        let entries = fs::read_dir(&directory).map_err(|source| file("list", &directory, source))?;
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let is_incoming =
+                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(INCOMING.as_bytes()));
+            if !is_incoming {
+                continue;
+            }
+            let Ok(opened) = std::fs::File::open(&path) else { continue };
+            if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok() {
+                match fs::remove_dir_all(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(file("remove", &path, error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     fn unpack_into(archive: &Path, directory: &Path) -> Result<String, RunnerError> {

@@ -1,72 +1,54 @@
 //! A sandbox's link: an address, a way out through NAT, and the rules that hold it there.
 //!
 //! Each sandbox has a veth pair of its own whose host end is routed, not bridged: no two sandboxes share a wire.
-//! Index `n` of the pool has addresses `2n` (host end, gateway) and `2n + 1` (sandbox) as a /31. A link exists only
-//! after its rules do; a link without rules of its own passes nothing. All calls block.
+//! Place `n` of the pool has addresses `2n` (host end, gateway) and `2n + 1` (sandbox) as a /31. A link is prepared
+//! before its sandbox is known and passes nothing until a sandbox is admitted to it. All calls block.
 
 pub mod subnet;
 pub mod address;
+pub mod attachment;
+mod reason;
 mod policy;
 mod error;
 pub mod resolver;
 mod ground;
 mod docker;
+mod ledger;
+mod access;
+mod pins;
+mod table;
+mod rules;
+mod keeper;
+mod watch;
+mod dns;
+mod settings;
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use linux::errno::CallError;
-use linux::link::{self, Inside, Link};
+use linux::link::{self, Link};
 use linux::netlink::{Family, Socket};
-use linux::nft::set::Element;
-use linux::nft::{self, Transaction, flow};
+use linux::nflog::Listener;
+use linux::nft::flow;
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
+use types::egress::Egress;
+use types::{Clock, Random, sandbox};
 
 use address::{Names, PAIR_PREFIX, Pair};
+pub use attachment::Attachment;
+use attachment::NAME_INSIDE;
+use dns::Resolver;
 pub use error::NetError;
+use keeper::Keeper;
+use ledger::{Ledger, Packets};
 pub use policy::PolicyError;
-use policy::{MEMBERS, Policy};
+use rules::{Place, Rules};
+pub use settings::Settings;
 use subnet::Subnet;
+use watch::Watch;
 
-/// What every link inside is called.
-const NAME_INSIDE: &str = "eth0";
 /// The largest packet where there is no default route to ask.
 const ETHERNET_MTU_BYTES: u32 = 1500;
-/// How the kernel says that a chain or a set cannot be renewed, because it exists and is of another kind.
-const OTHER_VERSION: [Errno; 4] = [Errno::EXIST, Errno::BUSY, Errno::INVAL, Errno::OPNOTSUPP];
-
-/// What the network is told.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Tells two servers on one machine apart: names the table and the links. Two instances need two pools.
-    pub instance: String,
-    /// The addresses of all links; in use nowhere else.
-    pub pool: Subnet,
-    /// Largest packet; `None` takes that of the link behind the default route.
-    pub mtu_bytes: Option<u32>,
-    /// Destinations that sandboxes may reach although they are denied.
-    pub allowed: Vec<Subnet>,
-    /// Destinations that sandboxes may not reach, besides those of `policy/egress.json`.
-    pub denied: Vec<Subnet>,
-    /// Name servers that sandboxes may ask on port 53, wherever they are.
-    pub resolvers: Vec<Ipv4Addr>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            instance: String::new(),
-            pool: Subnet::around(Ipv4Addr::new(10, 210, 0, 0), 16),
-            mtu_bytes: None,
-            allowed: Vec::new(),
-            denied: Vec::new(),
-            resolvers: Vec::new(),
-        }
-    }
-}
-
 /// A sandbox that runs already when the network is opened.
 #[derive(Debug, Clone)]
 pub struct Running {
@@ -74,32 +56,8 @@ pub struct Running {
     pub sandbox_id: String,
     /// Its place in the pool.
     pub index: u32,
-    /// Whether everything of it is blocked.
-    pub block_all: bool,
-}
-
-/// A sandbox's end of its link, as its first process needs to know it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attachment {
-    /// The host's end.
-    pub link_name: String,
-    /// The address inside.
-    pub address: Ipv4Addr,
-    /// Length of its network's prefix.
-    pub prefix: u8,
-    /// The host's end, through which everything is reached.
-    pub gateway: Ipv4Addr,
-    /// Largest packet.
-    pub mtu_bytes: u32,
-}
-
-impl Attachment {
-    /// Brings up loopback and the link, called inside by the sandbox's first process while it still may.
-    pub fn configure_inside(&self) -> Result<(), CallError> {
-        let Self { address, prefix, gateway, .. } = *self;
-        let mut socket = Socket::open(Family::Route)?;
-        link::configure_inside(&mut socket, &Inside { name: NAME_INSIDE, address, prefix, gateway })
-    }
+    /// What it may reach.
+    pub policy: sandbox::Network,
 }
 
 /// What opening found and changed.
@@ -111,6 +69,20 @@ pub struct Report {
     pub orphans_removed: Vec<String>,
     /// What will keep sandboxes from reaching anything and is not ours to change; one sentence each.
     pub warnings: Vec<String>,
+}
+
+/// Listens to the first free group of reports; without one, says why none will be told.
+fn listen(names: &Names) -> (Option<(u16, Listener)>, Option<String>) {
+    const TRIED: u16 = 16;
+    let first = names.log_group();
+    let mut trouble = String::new();
+    for group in (0..TRIED).map(|step| first.wrapping_add(step)) {
+        match Listener::open(group) {
+            Ok(listener) => return (Some((group, listener)), None),
+            Err(error) => trouble = linux::errno::chain(&error),
+        }
+    }
+    (None, Some(format!("refused packets are counted but not told one by one: {trouble}")))
 }
 
 /// Tells whether an instance could use a pool: no link of the host but its own has addresses of it.
@@ -126,43 +98,78 @@ pub fn is_free(pool: Subnet, instance: &str) -> Result<bool, NetError> {
 /// The network of one server's sandboxes.
 #[derive(Debug)]
 pub struct Network {
-    policy: Policy,
+    rules: Arc<Rules>,
+    ledger: Arc<Ledger>,
     mtu_bytes: u32,
     route: Mutex<Socket>,
-    filter: Mutex<Socket>,
     report: Report,
+    keeper: Keeper,
+    resolver: Resolver,
+    _watch: Option<Watch>,
 }
 
 impl Network {
-    /// Prepares the host: routing, rules with the elements of what runs, and no link of anything else.
-    pub fn open(settings: &Settings, running: &[Running]) -> Result<Self, NetError> {
-        let mut denied = policy::denied_by_default().map_err(|source| NetError::Policy { source })?;
-        denied.extend(&settings.denied);
-        let policy = Policy {
-            names: Names::of(&settings.instance),
-            pool: settings.pool,
-            allowed: settings.allowed.clone(),
-            denied,
-            resolvers: settings.resolvers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
-        };
+    /// Prepares the host: routing, rules with the elements of what runs, and no link of anything else. Threads of its
+    /// own look after the rules, answer lookups and listen to reports until the network is dropped.
+    pub fn open(
+        settings: &Settings,
+        running: &[Running],
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self, NetError> {
         let open = |family| Socket::open(family).map_err(|source| NetError::Open { source });
         let (mut route, filter) = (open(Family::Route)?, open(Family::Netfilter)?);
-        ground::require_free_pool(&mut route, policy.pool, &policy.names.link_prefix)?;
+        let names = Names::of(&settings.instance);
+        ground::require_free_pool(&mut route, settings.pool, &names.link_prefix)?;
         let mtu_bytes = match settings.mtu_bytes {
             Some(mtu_bytes) => mtu_bytes,
             None => link::default_route_mtu(&mut route)
                 .map_err(|source| NetError::Open { source })?
                 .unwrap_or(ETHERNET_MTU_BYTES),
         };
-        let (route, filter, report) = (Mutex::new(route), Mutex::new(filter), Report::default());
-        let mut network = Self { policy, mtu_bytes, route, filter, report };
+        let (listener, deaf) = listen(&names);
+        let policy = settings.policy(names, listener.as_ref().map(|(group, _)| *group))?;
+        let places = running.iter().map(|running| {
+            let Running { index, sandbox_id, policy } = running.clone();
+            (index, Place::new(sandbox_id, policy))
+        });
+        let rules = Arc::new(Rules::new(policy, filter, clock.clone(), places));
+        rules.adopt();
         // Rules first: nothing is forwarded that they have not seen.
-        network.install(running)?;
-        let opened = docker::open_path(&mut network.filter(), &network.policy.names);
-        network.report.warnings = opened.map_err(|source| network.rules_error(source))?;
-        network.report.orphans_removed = network.remove_orphans(running)?;
+        rules.install()?;
+        let opened = docker::open_path(&mut rules.socket(), &rules.policy.names, rules.policy.resolver_port);
+        let mut warnings = opened.map_err(|source| rules.error(source))?;
+        warnings.extend(deaf);
+        let ledger = Arc::new(Ledger::new(clock));
+        let keeper = Keeper::start(rules.clone(), open(Family::Route)?)?;
+        let watch = listener.map(|(_, listener)| Watch::start(listener, rules.clone(), ledger.clone()));
+        let resolver = Resolver::start(rules.clone(), ledger.clone(), settings.upstreams(), random)?;
+        let report = Report { warnings, ..Report::default() };
+        let route = Mutex::new(route);
+        let watch = watch.transpose()?;
+        let mut network = Self { rules, ledger, mtu_bytes, route, report, keeper, resolver, _watch: watch };
+        network.report.orphans_removed = network.remove_orphans()?;
+        network.take_over()?;
         network.report.forwarding_enabled = ground::enable_forwarding()?;
         Ok(network)
+    }
+
+    /// Serves what runs already.
+    fn take_over(&mut self) -> Result<(), NetError> {
+        for link in self.links()? {
+            if let Some(index) = self.rules.policy.names.place(&link.name) {
+                self.rules.set_link(index, Some(link.index));
+            }
+        }
+        for (index, policy) in self.rules.policies() {
+            self.ledger.open(index);
+            if policy.listed() {
+                // One that cannot be served resolves no name; that is no reason to keep the others waiting.
+                let served = self.resolver.serve(index, self.rules.locate(index)?.1);
+                self.report.warnings.extend(served.err().map(|error| linux::errno::chain(&error)));
+            }
+        }
+        Ok(())
     }
 
     /// Returns what opening found and changed.
@@ -170,46 +177,85 @@ impl Network {
         &self.report
     }
 
+    /// Returns why the rules are not in force as they should be; `None` when they are. A sentence for the log.
+    pub fn trouble(&self) -> Option<String> {
+        self.keeper.trouble()
+    }
+
     /// Returns how many sandboxes have addresses.
     pub fn places(&self) -> u32 {
-        address::capacity(self.policy.pool)
+        address::capacity(self.rules.policy.pool)
     }
 
-    /// Installs the rules anew, as when someone flushed them, with the elements of exactly what runs.
-    pub fn install(&self, running: &[Running]) -> Result<(), NetError> {
-        let mut members = Vec::with_capacity(running.len());
-        for sandbox in running {
-            let (name, pair) = self.locate(&sandbox.sandbox_id, sandbox.index)?;
-            if !sandbox.block_all {
-                members.push(Element::LinkAndAddress(name, pair.sandbox));
-            }
+    /// Installs the rules anew, with the elements of exactly what runs.
+    pub fn install(&self) -> Result<(), NetError> {
+        self.rules.install()
+    }
+
+    /// Looks whether the rules are there and installs them anew when someone took them away; tells whether it had
+    /// to. The network's own thread does this all the time.
+    pub fn check(&self) -> Result<bool, NetError> {
+        self.rules.check()
+    }
+
+    /// Gives the namespace of process `pid` the link of a free place, with its addresses, through which nothing
+    /// passes. What was left of the place's last link is replaced; a failed attempt leaves nothing.
+    pub fn prepare(&self, index: u32, pid: i32) -> Result<Attachment, NetError> {
+        let (name, pair) = self.rules.locate(index)?;
+        if let Some(owner) = self.rules.owner(index) {
+            return Err(NetError::PlaceTaken { index, owner });
         }
-        let install = |in_place| self.policy.install(&members, in_place).commit(&mut self.filter());
-        let installed = match install(true) {
-            Err(error) if OTHER_VERSION.map(Errno::raw_os_error).contains(&error.errno()) => install(false),
-            result => result,
-        };
-        installed.map_err(|source| self.rules_error(source))
+        // Without rules a link would be open.
+        self.rules.check()?;
+        let link = self.create_link(&name, pair, pid)?;
+        self.rules.set_link(index, Some(link.index));
+        let Pair { host: gateway, sandbox: address } = pair;
+        let mtu_bytes = self.mtu_bytes;
+        Ok(Attachment { link_name: name, address, prefix: PAIR_PREFIX, gateway, mtu_bytes })
     }
 
-    /// Gives the namespace of process `pid` a link, under rules from its first packet on. What an earlier attempt
-    /// for the same sandbox left is replaced; a failed attempt leaves nothing.
+    /// Puts a sandbox's policy in force in its place, at once and for open connections too: the first time, and
+    /// whenever the policy changes. May be repeated.
+    pub fn admit(&self, sandbox_id: &str, index: u32, policy: &sandbox::Network) -> Result<(), NetError> {
+        let (name, pair) = self.rules.locate(index)?;
+        let owner = self.rules.owner(index);
+        if policy.listed() {
+            self.resolver.serve(index, pair)?;
+        }
+        self.rules.admit(index, Place::new(sandbox_id.to_owned(), policy.clone()))?;
+        if owner.is_none() {
+            self.ledger.open(index);
+        }
+        if owner.is_none_or(|owner| owner != sandbox_id) {
+            self.keeper.note(name, sandbox_id.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Tells what became of what the sandbox in a place sent and asked for since it was admitted; of the last one
+    /// there when nobody is.
+    pub fn egress(&self, index: u32) -> Result<Egress, NetError> {
+        Ok(self.ledger.read(index, self.rules.packets(index)?))
+    }
+
+    /// Prepares and admits in one go; a failed attempt leaves nothing.
     pub fn attach(
         &self,
         sandbox_id: &str,
         index: u32,
         pid: i32,
-        block_all: bool,
+        policy: &sandbox::Network,
     ) -> Result<Attachment, NetError> {
-        let (name, pair) = self.locate(sandbox_id, index)?;
-        self.admit("make rules for", &name, pair, !block_all)?;
-        if let Err(error) = self.create_link(sandbox_id, &name, pair, pid) {
-            let _ = self.admit("remove the rules of", &name, pair, false);
+        if self.rules.owner(index).is_some_and(|owner| owner == sandbox_id) {
+            self.detach(index)?;
+        }
+        let attachment = self.prepare(index, pid)?;
+        if let Err(error) = self.admit(sandbox_id, index, policy) {
+            let _ = self.detach(index);
+            let _ = link::delete(&mut self.route(), &attachment.link_name);
             return Err(error);
         }
-        let Pair { host: gateway, sandbox: address } = pair;
-        let mtu_bytes = self.mtu_bytes;
-        Ok(Attachment { link_name: name, address, prefix: PAIR_PREFIX, gateway, mtu_bytes })
+        Ok(attachment)
     }
 
     /// Makes the host's end of a link ready to send, called once the inside is configured. The kernel does that by
@@ -221,24 +267,24 @@ impl Network {
         link::find(&mut self.route(), link).map(|_| ()).map_err(failed)
     }
 
-    /// Takes a sandbox's rules and address back, whether it has them or not. Its link then passes nothing, and dies
+    /// Takes a place's rules and address back, whether it has them or not. Its link then passes nothing, and dies
     /// with its namespace: the kernel does that on its own time, some 20 ms that nobody has to wait for.
-    pub fn detach(&self, sandbox_id: &str, index: u32) -> Result<(), NetError> {
-        let (name, pair) = self.locate(sandbox_id, index)?;
-        self.admit("remove the rules of", &name, pair, false)?;
+    pub fn detach(&self, index: u32) -> Result<(), NetError> {
+        let (name, pair) = self.rules.locate(index)?;
+        let packets: Option<Packets> = self.rules.packets(index).ok().flatten();
+        self.rules.withdraw(index)?;
+        self.resolver.close(index);
+        self.rules.set_link(index, None);
+        if let Some(packets) = packets {
+            self.ledger.close(index, packets);
+        }
         let failed = |source| NetError::Link { action: "take the address of", link: name.clone(), source };
         link::remove_address(&mut self.route(), &name, pair.host, PAIR_PREFIX).map_err(failed)?;
         // The next sandbox with this address must not receive what was sent to this one.
         let failed =
             |source| NetError::Link { action: "forget the connections of", link: name.clone(), source };
-        flow::forget_flows(&mut self.filter(), pair.sandbox).map_err(failed)?;
+        flow::forget_flows(&mut self.rules.socket(), pair.sandbox).map_err(failed)?;
         Ok(())
-    }
-
-    /// Shuts or opens a sandbox's network at once, open connections included. May be repeated.
-    pub fn set_block_all(&self, sandbox_id: &str, index: u32, block_all: bool) -> Result<(), NetError> {
-        let (name, pair) = self.locate(sandbox_id, index)?;
-        self.admit("change the rules of", &name, pair, !block_all)
     }
 
     /// Lists the links of this instance's sandboxes, also those that are about to die with their namespace.
@@ -252,20 +298,17 @@ impl Network {
         if !self.links()?.is_empty() {
             return Ok(false);
         }
-        docker::close_path(&mut self.filter(), &self.policy.names)
-            .map_err(|source| self.rules_error(source))?;
-        let mut transaction = Transaction::of(nft::Family::Inet, &self.policy.names.table);
-        transaction.create_table(); // so that it is no error when someone flushed it
-        transaction.delete_table();
-        transaction.commit(&mut self.filter()).map_err(|source| self.rules_error(source))?;
+        docker::close_path(&mut self.rules.socket(), &self.rules.policy.names)
+            .map_err(|source| self.rules.error(source))?;
+        self.rules.remove()?;
         Ok(true)
     }
 
-    fn create_link(&self, sandbox_id: &str, name: &str, pair: Pair, pid: i32) -> Result<(), NetError> {
+    fn create_link(&self, name: &str, pair: Pair, pid: i32) -> Result<Link, NetError> {
         let failed = |source| NetError::Link { action: "create", link: name.to_owned(), source };
         let wanted = link::Pair {
             name,
-            alias: sandbox_id,
+            alias: "",
             peer_name: NAME_INSIDE,
             peer_namespace: link::Namespace::OfProcess(pid),
             mtu_bytes: self.mtu_bytes,
@@ -274,34 +317,18 @@ impl Network {
         };
         let mut socket = self.route();
         match link::create_pair(&mut socket, &wanted) {
-            Err(error) if error.errno() == Errno::EXIST.raw_os_error() => {}
-            result => return result.map(|_| ()).map_err(failed),
+            // The place's last link, which dies with its namespace in a moment, or one of an attempt that was killed.
+            Err(error) if error.errno() == Errno::EXIST.raw_os_error() => {
+                link::delete(&mut socket, name).map_err(failed)?;
+                link::create_pair(&mut socket, &wanted).map_err(failed)
+            }
+            result => result.map_err(failed),
         }
-        // One of this sandbox's earlier lives, or of an attempt that was killed before it could write the alias.
-        let owner = link::find(&mut socket, name).map_err(failed)?.map(|link| link.alias).unwrap_or_default();
-        if !owner.is_empty() && owner != sandbox_id {
-            return Err(NetError::NameTaken { link: name.to_owned(), owner });
-        }
-        link::delete(&mut socket, name).map_err(failed)?;
-        link::create_pair(&mut socket, &wanted).map(|_| ()).map_err(failed)
     }
 
-    /// Lets a link's packets pass, or none of them.
-    fn admit(&self, action: &'static str, name: &str, pair: Pair, admitted: bool) -> Result<(), NetError> {
-        let member = [Element::LinkAndAddress(name.to_owned(), pair.sandbox)];
-        let mut transaction = Transaction::of(nft::Family::Inet, &self.policy.names.table);
-        if admitted {
-            transaction.add_elements(MEMBERS, &member);
-        } else {
-            transaction.remove_elements(MEMBERS, &member);
-        }
-        let failed = |source| NetError::Link { action, link: name.to_owned(), source };
-        transaction.commit(&mut self.filter()).map_err(failed)
-    }
-
-    fn remove_orphans(&self, running: &[Running]) -> Result<Vec<String>, NetError> {
-        let kept: BTreeSet<String> =
-            running.iter().filter_map(|sandbox| self.policy.names.link(&sandbox.sandbox_id)).collect();
+    fn remove_orphans(&self) -> Result<Vec<String>, NetError> {
+        let taken = self.rules.policies().into_iter();
+        let kept: BTreeSet<String> = taken.map(|(index, _)| self.rules.policy.names.link(index)).collect();
         let mut removed = Vec::new();
         for Link { name, .. } in self.links()? {
             if !kept.contains(&name) {
@@ -316,28 +343,13 @@ impl Network {
         Ok(removed)
     }
 
-    fn locate(&self, sandbox_id: &str, index: u32) -> Result<(String, Pair), NetError> {
-        let pool = self.policy.pool;
-        let pair = address::pair(pool, index).ok_or(NetError::NoPlace { index, pool })?;
-        let name = self.policy.names.link(sandbox_id);
-        Ok((name.ok_or_else(|| NetError::NoName { sandbox_id: sandbox_id.to_owned() })?, pair))
-    }
-
     fn links(&self) -> Result<Vec<Link>, NetError> {
-        let prefix = &self.policy.names.link_prefix;
+        let prefix = &self.rules.policy.names.link_prefix;
         link::list(&mut self.route(), prefix)
             .map_err(|source| NetError::List { prefix: prefix.clone(), source })
     }
 
-    fn rules_error(&self, source: CallError) -> NetError {
-        NetError::Rules { table: self.policy.names.table.clone(), source }
-    }
-
     fn route(&self) -> MutexGuard<'_, Socket> {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn filter(&self) -> MutexGuard<'_, Socket> {
-        self.filter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

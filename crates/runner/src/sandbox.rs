@@ -3,4 +3,6 @@
 pub mod spec;
 pub mod undo;
 pub mod disk;
+pub mod condition;
+mod parts;
 pub mod init;

@@ -23,11 +23,18 @@ const POLICY_INHERITED: [&str; 1] = ["known"];
 /// The filters that each child adds. Where several refuse a call the last one's error is seen.
 const POLICY_ADDED: [&str; 2] = ["refused", "absent"];
 
-/// Asks for one process. The message carries the control socket, the listener, the daemon program, its settings, the doors of the
-/// version 1 control groups and, where the host has version 2 ones, the group's directory.
+/// Compiles every filter that a sandbox ends up with.
+pub(crate) fn policy() -> Result<Filter, linux::seccomp::PolicyError> {
+    Filter::compile(POLICY, &[POLICY_INHERITED.as_slice(), &POLICY_ADDED].concat())
+}
+
+/// Asks for one process. The message carries the control socket, the daemon program, the events and the doors of its control
+/// groups and, where the host has version 2 ones, the group's directory.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
     id_base: u32,
+    /// How many descriptors are events.
+    events: usize,
     /// Whether the last descriptor is a version 2 group.
     into_group: bool,
     plan: Plan,
@@ -73,14 +80,10 @@ impl Spawner {
         group: Option<&OwnedFd>,
     ) -> Result<Spawned, RunnerError> {
         let failed = |source: CallError| RunnerError::Spawn { source };
-        let request = serde_json::to_vec(&Request { id_base, into_group: group.is_some(), plan })
+        let request = serde_json::to_vec(&Request { id_base, events: inherited.events.len(), into_group: group.is_some(), plan })
             .map_err(|source| RunnerError::Encode { what: "spawn request", source })?;
-        let mut descriptors = vec![
-            inherited.control.as_fd(),
-            inherited.listener.as_fd(),
-            inherited.daemon.as_fd(),
-            inherited.settings.as_fd(),
-        ];
+        let mut descriptors = vec![inherited.control.as_fd(), inherited.daemon.as_fd()];
+        descriptors.extend(inherited.events.iter().map(AsFd::as_fd));
         descriptors.extend(inherited.doors.iter().map(AsFd::as_fd));
         descriptors.extend(group.map(AsFd::as_fd));
         let mut guard = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,14 +170,15 @@ fn spawn(
     let request: Request = serde_json::from_slice(message).map_err(|error| error.to_string())?;
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(|| "a descriptor is missing".to_owned());
-    let (control, listener, daemon, settings) = (next()?, next()?, next()?, next()?);
+    let (control, daemon) = (next()?, next()?);
+    let events = (0..request.events).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
     let mut doors: Vec<OwnedFd> = descriptors.collect();
     let group = if request.into_group { doors.pop() } else { None };
     let (ready, go) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
     let mut go = Some(go);
     let plan = &request.plan;
-    let mut inherited = Some(Inherited { control, listener, daemon, settings, doors });
+    let mut inherited = Some(Inherited { control, daemon, events, doors });
     let body = || {
         // Our copy of the writing end would keep the read below waiting when the parent gives up.
         drop(go.take());

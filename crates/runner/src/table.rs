@@ -1,6 +1,6 @@
 //! Which sandboxes are on this host and which place each has: the one mutable table.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::str::FromStr as _;
@@ -11,7 +11,11 @@ use types::SandboxId;
 
 use crate::error::{RunnerError, chain};
 use crate::net;
-use crate::sandbox::spec::{Home, Record};
+use crate::sandbox::disk::{self, Disk};
+use crate::sandbox::spec::{Home, Process, Record, TRASH, remove_directory};
+
+/// Said of a sandbox whose first process ended while no server was there to see how.
+const ENDED_UNWATCHED: &str = "its first process ended while no server was watching";
 
 /// Everything that is here. An operation holds its sandbox's entry from beginning to end, so two never meet.
 #[derive(Debug, Default)]
@@ -20,7 +24,6 @@ pub(crate) struct Table(Mutex<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     entries: HashMap<String, Arc<Mutex<Entry>>>,
-    indexes: BTreeSet<u32>,
 }
 
 /// One sandbox.
@@ -32,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) record: Option<Record>,
     /// The first process, held while it is not known to have ended.
     pub(crate) process: Option<OwnedFd>,
+    /// Its disk, held until that has write barriers; the mount ends with the sandbox only once this is gone.
+    pub(crate) new_disk: Option<Disk>,
     /// Whether it left the table while somebody waited for it.
     gone: bool,
 }
@@ -42,7 +47,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Table {
     /// Reads what an earlier run left below `data_directory`, whose `run` directory is open as `run`: sandboxes that
-    /// run are held by their process again, half-made ones are removed. What cannot be read is put aside in `broken`;
+    /// run are held by their process again, half-made ones are removed. What has a disk and no record is put aside in `broken`;
     /// the second value says so, a sentence for each.
     pub(crate) fn recover(
         data_directory: &Path,
@@ -50,6 +55,7 @@ impl Table {
     ) -> Result<(Self, Vec<String>), RunnerError> {
         let mut inner = Inner::default();
         let mut warnings = Vec::new();
+        remove_directory(&data_directory.join(TRASH))?;
         let directory = data_directory.join("sandboxes");
         let listed = |source| RunnerError::File { action: "list", path: directory.clone(), source };
         for entry in fs::read_dir(&directory).map_err(listed)? {
@@ -59,14 +65,20 @@ impl Table {
                 continue;
             }
             let home = Home::new(data_directory, run, &id);
-            match home.load() {
-                Ok(Some(record)) => inner.add(id, Entry::recover(home, record)?),
-                Ok(None) => home.remove()?,
+            let loaded = home.load();
+            let has_disk = home.disk().exists();
+            match loaded {
+                Ok(Some(record)) if has_disk || !record.daemon_version.is_empty() => {
+                    inner.add(id, Entry::recover(home, record)?);
+                }
+                // A crash came before it had a disk: nobody was told of it.
+                Ok(_) if !has_disk => home.remove()?,
+                Ok(_) => {
+                    home.put_aside()?;
+                    warnings.push(format!("put sandbox {id} aside in `broken`: its record is missing"));
+                }
                 Err(error) => {
-                    let aside = data_directory.join("broken");
-                    let moved = fs::create_dir_all(&aside)
-                        .and_then(|()| fs::rename(&home.directory, aside.join(&id)));
-                    moved.map_err(|source| RunnerError::File { action: "put aside", path: aside, source })?;
+                    home.put_aside()?;
                     warnings.push(format!("put sandbox {id} aside in `broken`: {}", chain(&error)));
                 }
             }
@@ -89,16 +101,16 @@ impl Table {
         }
     }
 
-    /// Calls with the entry of a sandbox, which gets the first free one of `places` places when it is new.
+    /// Calls with the entry of a sandbox, which gets the place `index` when it is new.
     pub(crate) fn with_new<T>(
         &self,
         id: &str,
-        places: u32,
+        index: u32,
         home: impl Fn() -> Home,
         call: impl FnOnce(&mut Entry) -> Result<T, RunnerError>,
     ) -> Result<T, RunnerError> {
         loop {
-            let entry = locked(&self.0).reserve(id, places, &home)?;
+            let entry = locked(&self.0).reserve(id, index, &home)?;
             let mut entry = locked(&entry);
             if !entry.gone {
                 return call(&mut entry);
@@ -106,17 +118,34 @@ impl Table {
         }
     }
 
-    /// Takes a sandbox out of the table; its place is free again. The caller holds the entry.
+    /// Takes a sandbox out of the table. The caller holds the entry, and frees its place.
     pub(crate) fn remove(&self, id: &str, entry: &mut Entry) {
         entry.gone = true;
-        let mut inner = locked(&self.0);
-        inner.entries.remove(id);
-        inner.indexes.remove(&entry.index);
+        locked(&self.0).entries.remove(id);
     }
 
     /// Lists the ids of all sandboxes.
     pub(crate) fn ids(&self) -> Vec<String> {
         locked(&self.0).entries.keys().cloned().collect()
+    }
+
+    /// Sets write barriers on the disk of a sandbox that runs, and brings what is new on the host's disk: from here on
+    /// it survives a power cut.
+    pub(crate) fn set_barriers(&self, id: &str) -> Result<(), RunnerError> {
+        // Not under the entry's lock: it takes a while, and nobody shall wait for it.
+        let found = self.with(id, |entry| Ok((entry.new_disk.take(), entry.alive(), entry.home.clone())))?;
+        let failed = |source| RunnerError::Kernel { action: "set the write barriers", id: id.to_owned(), source };
+        match found {
+            Some((Some(disk), _, home)) => disk.set_barriers().map_err(failed).and_then(|()| home.sync()),
+            Some((None, true, home)) => disk::set_barriers_in_use(&home.disk()).map_err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Lists the places that are taken.
+    pub(crate) fn indexes(&self) -> Vec<u32> {
+        let entries: Vec<_> = locked(&self.0).entries.values().cloned().collect();
+        entries.iter().map(|entry| locked(entry).index).collect()
     }
 
     /// Lists the sandboxes that run.
@@ -128,38 +157,38 @@ impl Table {
 
 impl Inner {
     fn add(&mut self, id: String, entry: Entry) {
-        self.indexes.insert(entry.index);
         self.entries.insert(id, Arc::new(Mutex::new(entry)));
     }
 
     fn reserve(
         &mut self,
         id: &str,
-        places: u32,
+        index: u32,
         home: impl Fn() -> Home,
     ) -> Result<Arc<Mutex<Entry>>, RunnerError> {
         if let Some(entry) = self.entries.get(id) {
             return Ok(entry.clone());
         }
-        let index = (0..places).find(|index| !self.indexes.contains(index));
-        let index = index.ok_or_else(|| RunnerError::Full { id: id.to_owned(), places })?;
-        let entry = Entry { home: home(), index, record: None, process: None, gone: false };
+        let entry = Entry { home: home(), index, record: None, process: None, new_disk: None, gone: false };
         self.add(id.to_owned(), entry);
         self.entries.get(id).cloned().ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
     }
 }
 
 impl Entry {
-    fn recover(home: Home, record: Record) -> Result<Self, RunnerError> {
+    fn recover(home: Home, mut record: Record) -> Result<Self, RunnerError> {
         let process = match record.process {
-            Some(process) if linux::process::start_time(process.pid) == Some(process.start_time) => {
-                let opened = linux::process::open(process.pid);
-                opened
-                    .map_err(|source| RunnerError::Host { action: "take over running sandboxes", source })?
-            }
+            Some(process) if process.is_alive() => linux::process::open(process.pid)
+                .map_err(|source| RunnerError::Host { action: "take over running sandboxes", source })?,
             _ => None,
         };
-        Ok(Self { home, index: record.index, record: Some(record), process, gone: false })
+        // A reboot ends everybody, which is no sandbox's own doing; on the same boot one of them ended by itself.
+        if process.is_none() && record.process.as_ref().is_some_and(Process::is_of_this_boot) {
+            record.ended = Some(ENDED_UNWATCHED.to_owned());
+            record.process = None;
+            home.save(&record)?;
+        }
+        Ok(Self { home, index: record.index, record: Some(record), process, new_disk: None, gone: false })
     }
 
     /// Tells whether the first process runs.
@@ -172,7 +201,7 @@ impl Entry {
     fn running(&self) -> Option<net::Running> {
         let record = self.record.as_ref().filter(|_| self.alive())?;
         let sandbox_id = record.spec.id.clone();
-        Some(net::Running { sandbox_id, index: self.index, block_all: record.spec.block_all })
+        Some(net::Running { sandbox_id, index: self.index, policy: record.spec.network() })
     }
 }
 

@@ -1,12 +1,16 @@
 //! Unpacks a layer archive that nobody trusts (OCI image specification, "layer").
 //!
 //! Every path is opened below the layer's directory with `openat2(RESOLVE_IN_ROOT)`, so neither `..` nor an absolute
-//! link leads out. Device nodes are left out: a sandbox cannot use any.
+//! link leads out. Device nodes are left out: a sandbox cannot use any. What an archive of a few bytes can ask for is
+//! bounded: sizes, because files with holes may claim any, and depths, because links can stack paths on one another
+//! until nothing can remove them any more.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
@@ -16,31 +20,52 @@ use tar::{Archive, Entry, EntryType};
 const WHITEOUT: &[u8] = b".wh.";
 /// Hides everything that lower layers have in this directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// What all files of a layer may claim to hold together.
+const MOST_BYTES: u64 = 64 << 30;
+/// How deep directories may lie in one another; the deepest package trees in the wild stay far below.
+const MOST_DEPTH: usize = 256;
+/// Blocks of zeros of this size become holes.
+const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Writes the archive's entries below `directory`, with owners, modes, times and file capabilities.
 pub fn unpack(archive: &mut impl Read, directory: &Path) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(directory, flags, Mode::empty())?;
+    let root_depth = depth(&root)?;
     let mut archive = Archive::new(archive);
+    let mut bytes_left = MOST_BYTES;
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        place(&root, &path, &mut entry)
+        place(&root, root_depth, &path, &mut entry, &mut bytes_left)
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     }
     Ok(())
 }
 
-fn place(root: &OwnedFd, path: &Path, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
+fn place(
+    root: &OwnedFd,
+    root_depth: usize,
+    path: &Path,
+    entry: &mut Entry<'_, impl Read>,
+    bytes_left: &mut u64,
+) -> io::Result<()> {
     let path = inside(path)?;
     let Some(name) = path.file_name() else {
         return own(root, OsStr::new("."), entry);
     };
     let parent = open_parent(root, path.parent().unwrap_or(Path::new("")))?;
+    // Links on the way may lead deeper than the path looks.
+    if depth(&parent)? >= root_depth + MOST_DEPTH {
+        return Err(invalid("more than 256 directories in one another"));
+    }
     if name.as_bytes() == OPAQUE {
         return hide_below(&parent);
     }
     if let Some(hidden) = name.as_bytes().strip_prefix(WHITEOUT) {
+        if matches!(hidden, b"" | b"." | b"..") {
+            return Err(invalid("a whiteout that names no file"));
+        }
         let hidden = OsStr::from_bytes(hidden);
         remove(&parent, hidden)?;
         return Ok(rustix::fs::mknodat(&parent, hidden, FileType::CharacterDevice, Mode::empty(), 0)?);
@@ -62,7 +87,7 @@ fn place(root: &OwnedFd, path: &Path, entry: &mut Entry<'_, impl Read>) -> io::R
             remove(&parent, name)?;
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?;
-            io::copy(entry, &mut std::fs::File::from(file))?;
+            fill(&File::from(file), entry, bytes_left)?;
             own(&parent, name, entry)
         }
         EntryType::Symlink => {
@@ -108,20 +133,57 @@ fn invalid(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
 
+/// Counts the directories above an open one. Its path is read from the kernel, which gives none longer than a page.
+fn depth(directory: &OwnedFd) -> io::Result<usize> {
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let path = rustix::fs::readlink(link, Vec::new())
+        .map_err(|_| invalid("directories too deep in one another to have a path"))?;
+    Ok(path.as_bytes().iter().filter(|byte| **byte == b'/').count())
+}
+
+/// Copies an entry's content; zeros become holes, so that what a few bytes of archive claim costs no disk.
+fn fill(file: &File, entry: &mut Entry<'_, impl Read>, bytes_left: &mut u64) -> io::Result<()> {
+    let size = entry.size();
+    *bytes_left =
+        bytes_left.checked_sub(size).ok_or_else(|| invalid("files of more than 64 GiB together"))?;
+    let (zeros, mut block) = (vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]);
+    let mut at = 0;
+    loop {
+        let read = entry.read(&mut block)?;
+        let Some(part) = block.get(..read).filter(|part| !part.is_empty()) else { break };
+        if Some(part) != zeros.get(..read) {
+            file.write_all_at(part, at)?;
+        }
+        at += u64::try_from(read).map_err(io::Error::other)?;
+    }
+    if at != size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    file.set_len(size)
+}
+
 /// Opens a directory of the layer as a program inside would see it, making what is missing.
 fn open_parent(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let wanted = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    match rustix::fs::openat2(root, wanted, flags, Mode::empty(), resolve) {
-        Err(rustix::io::Errno::NOENT) => {
-            let above = open_parent(root, path.parent().unwrap_or(Path::new("")))?;
-            let name = path.file_name().ok_or_else(|| invalid("a path without a name"))?;
-            rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755))?;
-            Ok(rustix::fs::openat2(root, wanted, flags, Mode::empty(), resolve)?)
-        }
-        opened => Ok(opened?),
+    let open = |path: &Path| {
+        let wanted = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        rustix::fs::openat2(root, wanted, flags, Mode::empty(), resolve)
+    };
+    match open(path) {
+        Err(rustix::io::Errno::NOENT) => {}
+        opened => return Ok(opened?),
     }
+    let mut made = PathBuf::new();
+    for name in path.iter() {
+        let above = open(&made)?;
+        made.push(name);
+        match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(open(path)?)
 }
 
 fn is_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<bool> {
@@ -133,7 +195,10 @@ fn is_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<bool> {
 fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(rustix::io::Errno::ISDIR) => Ok(rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR)?),
+        Err(rustix::io::Errno::ISDIR) => match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Err(rustix::io::Errno::NOTEMPTY) => Err(invalid("in place of a directory that holds files")),
+            removed => Ok(removed?),
+        },
         Err(error) => Err(error.into()),
     }
 }

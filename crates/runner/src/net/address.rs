@@ -1,4 +1,4 @@
-//! Names and addresses: both follow from the instance, the sandbox's id and its index, so nothing is remembered.
+//! Names and addresses: both follow from the instance and the place's index, so nothing is remembered.
 
 use std::net::Ipv4Addr;
 
@@ -6,10 +6,6 @@ use sha2::{Digest, Sha256};
 
 use crate::net::subnet::Subnet;
 
-/// Links have names of at most 15 bytes.
-const LINK_NAME_BYTES: usize = 15;
-/// Digits of a sandbox's id that fit behind the shortest prefix: 48 random bits.
-const ID_DIGITS: usize = 12;
 /// Length of the prefix of a pair's network: two addresses, neither of them wasted (RFC 3021).
 pub(super) const PAIR_PREFIX: u8 = 31;
 
@@ -32,11 +28,22 @@ impl Names {
         Self { table: format!("daytona_{mark}"), link_prefix: format!("dt{mark}-") }
     }
 
-    /// Returns the name of a sandbox's link; `None` when the id has too few digits to tell sandboxes apart.
-    pub fn link(&self, sandbox_id: &str) -> Option<String> {
-        let wanted = (LINK_NAME_BYTES - self.link_prefix.len().min(LINK_NAME_BYTES)).min(ID_DIGITS);
-        let digits: String = sandbox_id.chars().filter(char::is_ascii_hexdigit).take(wanted).collect();
-        (digits.len() == wanted).then(|| format!("{}{}", self.link_prefix, digits.to_ascii_lowercase()))
+    /// Returns the name of a place's link: at most 14 bytes, of the 15 that the kernel takes.
+    pub fn link(&self, index: u32) -> String {
+        format!("{}{index:04x}", self.link_prefix)
+    }
+
+    /// Returns the first group of packet reports to try: far from those that people choose, and different for each
+    /// instance.
+    pub(super) fn log_group(&self) -> u16 {
+        let digest = Sha256::digest(self.table.as_bytes());
+        0x8000 | digest.first_chunk().map_or(0, |pair| u16::from_be_bytes(*pair))
+    }
+
+    /// Returns the place of a link; `None` when the name is none of ours.
+    pub fn place(&self, link: &str) -> Option<u32> {
+        let digits = link.strip_prefix(self.link_prefix.as_str())?;
+        u32::from_str_radix(digits, 16).ok().filter(|index| self.link(*index) == link)
     }
 }
 
@@ -79,15 +86,19 @@ mod tests {
     #[test]
     fn names_fit_the_kernel_and_tell_instances_apart() {
         let plain = Names::of("");
-        let id = "0a1b2c3d-4e5f-4789-8abc-def012345678";
-        assert_eq!(plain.link(id).as_deref(), Some("dt-0a1b2c3d4e5f"));
+        assert_eq!(plain.link(300), "dt-012c");
         assert_eq!(plain.table, "daytona");
         let other = Names::of("demo");
-        assert_eq!(other.link(id).map(|name| name.len()), Some(15));
+        assert_eq!(other.link(u32::MAX).len(), 14);
+        for index in [0, 1, 0xffff, 0x1_0000, u32::MAX] {
+            assert_eq!(other.place(&other.link(index)), Some(index));
+        }
+        for stranger in ["dt-0001", "eth0", "", &format!("{}1", other.link_prefix), &other.link_prefix] {
+            assert_eq!(other.place(stranger), None, "{stranger}");
+        }
         assert_ne!(other, Names::of("test"));
         assert!(!other.link_prefix.starts_with(&plain.link_prefix));
         assert!(!plain.link_prefix.starts_with(&other.link_prefix));
-        assert_eq!(plain.link("abc"), None);
     }
 
     #[test]

@@ -15,15 +15,30 @@ const EXCEPTIONS: &str = "DOCKER-USER";
 
 /// Makes exceptions for our links where Docker foresees them. Returns a sentence for each chain that drops what
 /// sandboxes send and that we must not touch.
-pub(super) fn open_path(socket: &mut Socket, names: &Names) -> Result<Vec<String>, CallError> {
+pub(super) fn open_path(
+    socket: &mut Socket,
+    names: &Names,
+    resolver_port: u16,
+) -> Result<Vec<String>, CallError> {
     let chains = inspect::list_chains(socket)?;
     let has_exceptions = has_exceptions(&chains);
-    let drops =
-        |chain: &&InstalledChain| chain.forwards && chain.drops_by_default && chain.table != names.table;
+    let drops = |chain: &&InstalledChain| {
+        (chain.forwards || chain.receives) && chain.drops_by_default && chain.table != names.table
+    };
     let mut warnings = Vec::new();
     let mut needed = false;
     for chain in chains.iter().filter(drops) {
-        if chain.family == Family::Ipv4 && chain.table == TABLE && chain.name == FORWARD && has_exceptions {
+        if chain.receives {
+            warnings.push(format!(
+                "chain {} of table {} drops what arrives by default: sandboxes with an allow list resolve no name \
+                 unless it accepts port {resolver_port} from the links {}*",
+                chain.name, chain.table, names.link_prefix
+            ));
+        } else if chain.family == Family::Ipv4
+            && chain.table == TABLE
+            && chain.name == FORWARD
+            && has_exceptions
+        {
             needed = true;
         } else {
             warnings.push(format!(

@@ -1,6 +1,6 @@
 //! What can go wrong with the network, by what was attempted.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use linux::errno::CallError;
 
@@ -31,12 +31,18 @@ pub enum NetError {
     /// The pool has no such place.
     #[error("find addresses for place {index} of the pool {pool}")]
     NoPlace { index: u32, pool: Subnet },
-    /// The id does not make a link's name.
-    #[error("name a link after `{sandbox_id}`: expected a UUID")]
-    NoName { sandbox_id: String },
-    /// The link's name belongs to another sandbox, whose id starts with the same digits.
-    #[error("create link {link}: it belongs to {owner}")]
-    NameTaken { link: String, owner: String },
+    /// The place is in use by a sandbox that was not detached.
+    #[error("prepare place {index}: it belongs to sandbox {owner}")]
+    PlaceTaken { index: u32, owner: String },
+    /// A thread of the network's own could not be started.
+    #[error("start the thread {name}")]
+    Thread { name: &'static str, source: std::io::Error },
+    /// Other programs have all ports that the resolver may listen on.
+    #[error("find a port for the resolver: {first} to {last} are all taken")]
+    NoPort { first: u16, last: u16 },
+    /// The resolver cannot listen on a link.
+    #[error("listen for lookups at {address}")]
+    Listen { address: SocketAddrV4, source: std::io::Error },
     /// A link, or its rules, could not be made, changed or removed.
     #[error("{action} link {link}")]
     Link { action: &'static str, link: String, source: CallError },

@@ -1,7 +1,10 @@
 //! What the host itself must be like: the pool free, and routing between links on (ip-sysctl).
 
+use std::net::Ipv4Addr;
+
+use linux::errno::CallError;
 use linux::link;
-use linux::netlink::Socket;
+use linux::netlink::{Family, Socket};
 
 use crate::net::error::NetError;
 use crate::net::subnet::Subnet;
@@ -25,6 +28,12 @@ pub(super) fn require_free_pool(socket: &mut Socket, pool: Subnet, prefix: &str)
         }
     }
     Ok(())
+}
+
+/// Lists the host's own IPv4 addresses.
+pub(super) fn addresses() -> Result<Vec<Ipv4Addr>, CallError> {
+    let addresses = link::list_addresses(&mut Socket::open(Family::Route)?)?;
+    Ok(addresses.into_iter().map(|(_, address)| address).collect())
 }
 
 /// Returns whether routing had to be switched on.

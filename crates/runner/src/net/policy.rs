@@ -1,22 +1,45 @@
 //! The rules every sandbox link lives under. `policy/egress.json` says which destinations are denied, and why.
+//!
+//! Every set says what may pass, so that a lookup that fails, as it may while the kernel changes a set, drops a packet
+//! and lets none slip.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
 use linux::nft::rule::{End, Side, Statement, Transport};
-use linux::nft::set::{Element, KeyKind};
+use linux::nft::set::{Element, KeyKind, Limit};
 use linux::nft::{Family, Hook, Transaction};
 use serde::Deserialize;
 
 use crate::net::address::Names;
+use crate::net::reason::Reason;
 use crate::net::subnet::{self, InvalidSubnet, Subnet};
 
-/// The links that something passes, each with its address. Every set says what may pass, so that a lookup that
-/// fails, as it may while the kernel changes a set, drops a packet and lets none slip.
+/// The links that something passes, each with its address.
 pub(super) const MEMBERS: &str = "members";
+/// The links of sandboxes without a list.
+pub(super) const OPEN: &str = "open";
+/// The links of sandboxes with a list.
+pub(super) const LISTED: &str = "listed";
+/// The links of sandboxes whose network is shut: only to tell why.
+pub(super) const BLOCKED: &str = "blocked";
+/// Leads from a link to the chain with the networks on its sandbox's list, and to the one for the answers from there.
+pub(super) const RANGES: &str = "ranges";
+pub(super) const ANSWERS: &str = "answers";
+/// The links with addresses that the resolver gave out lately, where new connections may go.
+pub(super) const PINNED: &str = "pinned";
+/// The same for longer, for connections that are open already.
+pub(super) const LINGERING: &str = "lingering";
+/// Count, link by link, and limit what is told.
+pub(super) const REFUSED: &str = "refused";
+pub(super) const ALLOWED: &str = "allowed";
 const REACHABLE: &str = "reachable";
 const RESOLVERS: &str = "resolvers";
-const DOMAIN_PORT: u16 = 53;
+pub(super) const DOMAIN_PORT: u16 = 53;
+
+/// What is told of one sandbox: enough to see what it tries, too little to be a burden.
+const REFUSED_LIMIT: Limit = Limit { per_second: 5, burst: 64 };
+const ALLOWED_LIMIT: Limit = Limit { per_second: 2, burst: 64 };
 
 /// The data file is not what this version expects.
 #[derive(Debug, thiserror::Error)]
@@ -45,17 +68,23 @@ struct File {
 #[serde(deny_unknown_fields)]
 struct Entry {
     network: String,
-    /// For readers of the file; an entry without one is an error.
-    #[serde(rename = "reason")]
-    _reason: String,
+    reason: String,
+}
+
+/// A destination that no sandbox may reach.
+#[derive(Debug, Clone)]
+pub(super) struct Denied {
+    pub(super) network: Subnet,
+    pub(super) reason: String,
 }
 
 /// Returns the destinations that are denied unless the operator allows them.
-pub(super) fn denied_by_default() -> Result<Vec<Subnet>, PolicyError> {
+pub(super) fn denied_by_default() -> Result<Vec<Denied>, PolicyError> {
     let file: File = serde_json::from_str(include_str!("../../policy/egress.json"))
         .map_err(|source| PolicyError::Syntax { source })?;
-    let parsed: Result<Vec<Subnet>, InvalidSubnet> =
-        file.denied.iter().map(|entry| entry.network.parse()).collect();
+    let entries = file.denied.into_iter();
+    let parsed: Result<Vec<Denied>, InvalidSubnet> =
+        entries.map(|entry| Ok(Denied { network: entry.network.parse()?, reason: entry.reason })).collect();
     parsed.map_err(|source| PolicyError::Subnet { source })
 }
 
@@ -65,23 +94,50 @@ pub(super) struct Policy {
     pub(super) names: Names,
     pub(super) pool: Subnet,
     pub(super) allowed: Vec<Subnet>,
-    pub(super) denied: Vec<Subnet>,
+    pub(super) denied: Vec<Denied>,
     pub(super) resolvers: Vec<Ipv4Addr>,
+    /// Where the host's own resolver listens, on the host's end of each link.
+    pub(super) resolver_port: u16,
+    /// Where packets are reported; `None` where this kernel cannot.
+    pub(super) log_group: Option<u16>,
 }
 
 /// A chain of rules; one without a hook is jumped to.
 struct Chain {
-    name: &'static str,
+    name: String,
     hook: Option<Hook>,
     rules: Vec<Vec<Statement>>,
 }
 
 impl Policy {
-    /// Returns the transaction that replaces all rules and elements by these, with those of running sandboxes.
-    /// `in_place`, packets meet the old rules or the new ones, never none; the kernel refuses that when the table is
-    /// of a version with other kinds of chains or sets, and only then it is replaced as a whole.
-    pub(super) fn install(&self, members: &[Element], in_place: bool) -> Transaction {
-        let mut transaction = Transaction::of(Family::Inet, &self.names.table);
+    /// Tells why no sandbox may reach an address; `None` when one may.
+    pub(super) fn denies(&self, address: Ipv4Addr) -> Option<String> {
+        if self.pool.contains(address) {
+            return Some(format!("address of sandboxes {}", self.pool));
+        }
+        if self.allowed.iter().any(|network| network.contains(address)) {
+            return None;
+        }
+        let denied = self.denied.iter().find(|denied| denied.network.contains(address))?;
+        Some(format!("denied range {}: {}", denied.network, denied.reason))
+    }
+
+    /// Starts a change of this instance's table.
+    pub(super) fn transaction(&self) -> Transaction {
+        Transaction::of(Family::Inet, &self.names.table)
+    }
+
+    /// Returns the transaction that replaces all rules by these, without what belongs to one sandbox; `behind` adds
+    /// that. `in_place`, packets meet the old rules or the new ones, never none; the kernel refuses that when the
+    /// table is of a version with other kinds of chains or sets, and only then it is replaced as a whole. Of the
+    /// chains that are there, `stale` go.
+    pub(super) fn install(
+        &self,
+        in_place: bool,
+        stale: &[String],
+        behind: impl FnOnce(&mut Transaction),
+    ) -> Transaction {
+        let mut transaction = self.transaction();
         if in_place {
             transaction.create_table();
         } else {
@@ -89,103 +145,235 @@ impl Policy {
         }
         let chains = self.chains();
         for chain in &chains {
-            transaction.renew_chain(chain.name, chain.hook);
+            transaction.renew_chain(&chain.name, chain.hook);
         }
-        for (name, kind) in [
-            (MEMBERS, KeyKind::LinkAndAddress),
-            (REACHABLE, KeyKind::AddressRange),
-            (RESOLVERS, KeyKind::Address),
-        ] {
+        for (name, kind) in SETS {
             transaction.renew_set(name, kind);
         }
-        transaction.add_elements(MEMBERS, members);
-        let reachable = subnet::reachable(&self.denied, &self.allowed).into_iter();
+        if in_place {
+            for chain in stale {
+                transaction.delete_chain(chain);
+            }
+        }
+        let denied: Vec<Subnet> = self.denied.iter().map(|denied| denied.network).collect();
+        let reachable = subnet::reachable(&denied, &self.allowed).into_iter();
         let reachable: Vec<Element> =
             reachable.map(|(first, last)| Element::AddressRange(first, last)).collect();
         transaction.add_elements(REACHABLE, &reachable);
         let resolvers: Vec<Element> = self.resolvers.iter().copied().map(Element::Address).collect();
         transaction.add_elements(RESOLVERS, &resolvers);
+        behind(&mut transaction);
         for chain in &chains {
             for rule in &chain.rules {
-                transaction.append_rule(chain.name, rule);
+                transaction.append_rule(&chain.name, rule);
             }
         }
         transaction
     }
 
+    /// Returns the names of all chains that are not a sandbox's own.
+    pub(super) fn chain_names(&self) -> Vec<String> {
+        self.chains().into_iter().map(|chain| chain.name).collect()
+    }
+
     /// The rules, in the order of a packet's way. Chains that are jumped to come first, as the kernel wants them.
     fn chains(&self) -> Vec<Chain> {
-        use Statement::{Accept, Counter, Drop, Established, Jump, LinkPrefix, Masquerade};
-        let from = || LinkPrefix(Side::In, self.names.link_prefix.clone());
-        let to = || LinkPrefix(Side::Out, self.names.link_prefix.clone());
-        let hooked = |name, hook, rules| Chain { name, hook: Some(hook), rules };
-        let pool = || Statement::AddressWithin(End::Source, self.pool.first(), self.pool.prefix());
+        use Statement::{Accept, Counter, Drop, Established, Jump, LinkIn, Masquerade, Port, RedirectTo};
+        let from = || Statement::LinkPrefix(Side::In, self.names.link_prefix.clone());
+        let to = || Statement::LinkPrefix(Side::Out, self.names.link_prefix.clone());
         let outward = Statement::LinkPrefixNot(Side::Out, self.names.link_prefix.clone());
-        vec![
+        let hooked = |name: &str, hook, rules| Chain { name: name.to_owned(), hook: Some(hook), rules };
+        let pool = Statement::AddressWithin(End::Source, self.pool.first(), self.pool.prefix());
+        let lookup = |transport| {
+            let port = Port(transport, DOMAIN_PORT);
+            vec![LinkIn(Side::In, LISTED.to_owned()), port, RedirectTo(self.resolver_port)]
+        };
+        let mut chains: Vec<Chain> = Reason::REFUSALS.iter().map(|reason| self.refusal(*reason)).collect();
+        chains.extend([
+            self.allowance(),
             claim(),
+            unrestricted(),
+            listed_tcp(),
+            listed_udp(),
+            restricted(),
             self.outbound(),
+            answers(),
             inbound(),
+            self.to_us(),
             // Before connection tracking: a blocked or lying sandbox does not even cost an entry there.
             hooked("arriving", Hook::RawPrerouting, vec![vec![from(), Jump("claim".to_owned())]]),
-            hooked("to_host", Hook::Input, vec![vec![from(), Counter, Drop]]),
+            // Whom a sandbox with a list asks for names, it is our resolver that answers.
+            hooked("asking", Hook::DestinationNat, vec![lookup(Transport::Udp), lookup(Transport::Tcp)]),
+            hooked("to_host", Hook::Input, vec![vec![from(), Jump("to_us".to_owned())]]),
             hooked(
                 "through",
                 Hook::Forward,
                 vec![vec![from(), Jump("outbound".to_owned())], vec![to(), Jump("inbound".to_owned())]],
             ),
-            // The host answers for connections that it forwards (an unreachable network, a packet too big), and
-            // starts none: sandboxes are reached over Unix sockets.
+            // The host answers what it was asked (a name, or for connections that it forwards: an unreachable
+            // network, a packet too big), and starts nothing: sandboxes are reached over Unix sockets.
             hooked(
                 "from_host",
                 Hook::Output,
                 vec![vec![to(), Established, Accept], vec![to(), Counter, Drop]],
             ),
-            hooked("leaving", Hook::SourceNat, vec![vec![pool(), outward, Masquerade]]),
-        ]
+            hooked("leaving", Hook::SourceNat, vec![vec![pool, outward, Masquerade]]),
+        ]);
+        chains
+    }
+
+    /// Counts and tells, and drops. The first rule ends early when there is nothing to count or too much to tell.
+    fn refusal(&self, reason: Reason) -> Chain {
+        let rules = vec![self.meter(REFUSED, reason), vec![Statement::Drop]];
+        Chain { name: reason.chain(), hook: None, rules }
+    }
+
+    fn allowance(&self) -> Chain {
+        let mut opening = vec![Statement::Opening];
+        opening.extend(self.meter(ALLOWED, Reason::Allowed));
+        Chain { name: "allow".to_owned(), hook: None, rules: vec![opening, vec![Statement::Accept]] }
+    }
+
+    fn meter(&self, set: &str, reason: Reason) -> Vec<Statement> {
+        let mut rule = vec![Statement::LinkIn(Side::In, set.to_owned())];
+        rule.extend(self.log_group.map(|group| Statement::Log(reason.heading().to_owned(), group)));
+        rule
     }
 
     /// Where a sandbox's packets may go. No shortcut for accepted connections: a change counts at once.
     fn outbound(&self) -> Chain {
-        use Statement::{Accept, AddressIn, AddressWithin, Counter, Drop, Invalid, LinkPrefix, Port};
+        use Statement::{AddressWithin, Counter, Drop, Goto, Invalid, LinkIn, LinkPrefix};
         let within_pool = AddressWithin(End::Destination, self.pool.first(), self.pool.prefix());
-        let to_resolver = |transport| {
-            vec![AddressIn(End::Destination, RESOLVERS.to_owned()), Port(transport, DOMAIN_PORT), Accept]
-        };
         let rules = vec![
-            vec![LinkPrefix(Side::Out, self.names.link_prefix.clone()), Counter, Drop],
+            vec![LinkPrefix(Side::Out, self.names.link_prefix.clone()), refuse(Reason::Sandbox)],
             // Addresses of the pool that nobody has would otherwise leave through the default route.
-            vec![within_pool, Counter, Drop],
+            vec![within_pool, refuse(Reason::Sandbox)],
             // What fits no connection is not translated: it would leave with the sandbox's own address.
             vec![Invalid, Counter, Drop],
-            to_resolver(Transport::Udp),
-            to_resolver(Transport::Tcp),
-            vec![AddressIn(End::Destination, REACHABLE.to_owned()), Accept],
-            vec![Counter, Drop],
+            vec![LinkIn(Side::In, OPEN.to_owned()), Goto("unrestricted".to_owned())],
+            vec![Goto("restricted".to_owned())],
         ];
-        Chain { name: "outbound", hook: None, rules }
+        Chain { name: "outbound".to_owned(), hook: None, rules }
     }
+
+    /// What the host takes from a sandbox: questions that were redirected to its resolver.
+    fn to_us(&self) -> Chain {
+        use Statement::{Accept, LinkIn, Port, Redirected};
+        let question = |transport| {
+            let port = Port(transport, self.resolver_port);
+            vec![LinkIn(Side::In, LISTED.to_owned()), Redirected, port, Accept]
+        };
+        let rules = vec![question(Transport::Udp), question(Transport::Tcp), vec![refuse(Reason::Host)]];
+        Chain { name: "to_us".to_owned(), hook: None, rules }
+    }
+}
+
+const SETS: [(&str, KeyKind); 12] = [
+    (MEMBERS, KeyKind::LinkAndAddress),
+    (OPEN, KeyKind::Link),
+    (LISTED, KeyKind::Link),
+    (BLOCKED, KeyKind::Link),
+    (RANGES, KeyKind::LinkVerdict),
+    (ANSWERS, KeyKind::LinkVerdict),
+    (PINNED, KeyKind::LinkAndAddressForAWhile),
+    (LINGERING, KeyKind::LinkAndAddressForAWhile),
+    (REFUSED, KeyKind::LinkMeter(REFUSED_LIMIT)),
+    (ALLOWED, KeyKind::LinkMeter(ALLOWED_LIMIT)),
+    (REACHABLE, KeyKind::AddressRange),
+    (RESOLVERS, KeyKind::Address),
+];
+
+fn refuse(reason: Reason) -> Statement {
+    Statement::Goto(reason.chain())
+}
+
+fn allow() -> Statement {
+    Statement::Goto("allow".to_owned())
 }
 
 /// Whether a packet is what it claims to be; the first look at everything that a sandbox sends.
 fn claim() -> Chain {
-    use Statement::{Counter, Drop, LinkAndAddressNotIn, NotIpv4};
+    use Statement::{Counter, Drop, LinkAndAddressNotIn, LinkIn, NotIpv4};
     let rules = vec![
         vec![NotIpv4, Counter, Drop],
-        vec![LinkAndAddressNotIn(Side::In, End::Source, MEMBERS.to_owned()), Counter, Drop],
+        vec![LinkIn(Side::In, BLOCKED.to_owned()), refuse(Reason::Blocked)],
+        vec![LinkAndAddressNotIn(Side::In, End::Source, MEMBERS.to_owned()), refuse(Reason::Spoofed)],
     ];
-    Chain { name: "claim", hook: None, rules }
+    Chain { name: "claim".to_owned(), hook: None, rules }
+}
+
+/// For sandboxes without a list: what the operator lets everyone reach, and the name servers.
+fn unrestricted() -> Chain {
+    use Statement::{AddressIn, Port};
+    let to_resolver = |transport| {
+        vec![AddressIn(End::Destination, RESOLVERS.to_owned()), Port(transport, DOMAIN_PORT), allow()]
+    };
+    let rules = vec![
+        to_resolver(Transport::Udp),
+        to_resolver(Transport::Tcp),
+        vec![AddressIn(End::Destination, REACHABLE.to_owned()), allow()],
+        vec![refuse(Reason::Denied)],
+    ];
+    Chain { name: "unrestricted".to_owned(), hook: None, rules }
+}
+
+/// For sandboxes with a list: what is on it, of what the operator lets everyone reach.
+fn restricted() -> Chain {
+    use Statement::{AddressNotIn, Goto, Port, Protocol};
+    let rules = vec![
+        // Only a connection from before the list, or one that the rewriting of destinations missed, comes here.
+        vec![Port(Transport::Udp, DOMAIN_PORT), refuse(Reason::Lookup)],
+        vec![Port(Transport::Tcp, DOMAIN_PORT), refuse(Reason::Lookup)],
+        vec![AddressNotIn(End::Destination, REACHABLE.to_owned()), refuse(Reason::Denied)],
+        vec![Protocol(Transport::Tcp), Goto("listed_tcp".to_owned())],
+        vec![Protocol(Transport::Udp), Goto("listed_udp".to_owned())],
+        vec![refuse(Reason::Protocol)],
+    ];
+    Chain { name: "restricted".to_owned(), hook: None, rules }
+}
+
+fn listed_tcp() -> Chain {
+    use Statement::{Established, LinkAndAddressIn, LinkVerdict};
+    let at = |set: &str| LinkAndAddressIn(Side::In, End::Destination, set.to_owned());
+    let rules = vec![
+        vec![LinkVerdict(Side::In, RANGES.to_owned())],
+        vec![at(PINNED), allow()],
+        vec![Established, at(LINGERING), allow()],
+        vec![refuse(Reason::Unlisted)],
+    ];
+    Chain { name: "listed_tcp".to_owned(), hook: None, rules }
+}
+
+/// UDP only to networks, not to names: an address that a name pins is often shared by many names, and over QUIC
+/// nothing outside can tell which one is meant.
+fn listed_udp() -> Chain {
+    let rules =
+        vec![vec![Statement::LinkVerdict(Side::In, RANGES.to_owned())], vec![refuse(Reason::Unlisted)]];
+    Chain { name: "listed_udp".to_owned(), hook: None, rules }
 }
 
 /// What may come to a sandbox: answers.
 fn inbound() -> Chain {
-    use Statement::{Accept, Counter, Drop, Established, LinkAndAddressNotIn, NotIpv4};
+    use Statement::{Counter, Drop, Established, Jump, LinkAndAddressNotIn, NotIpv4};
     let rules = vec![
         vec![NotIpv4, Counter, Drop],
         vec![LinkAndAddressNotIn(Side::Out, End::Destination, MEMBERS.to_owned()), Counter, Drop],
-        vec![Established, Accept],
+        vec![Established, Jump("answering".to_owned())],
         vec![Counter, Drop],
     ];
-    Chain { name: "inbound", hook: None, rules }
+    Chain { name: "inbound".to_owned(), hook: None, rules }
+}
+
+/// Answers, by where the connection was opened to: a message about it from a router on the way counts too.
+fn answers() -> Chain {
+    use Statement::{Accept, LinkAndOpenedToIn, LinkIn, LinkVerdict, Protocol};
+    let rules = vec![
+        vec![LinkIn(Side::Out, OPEN.to_owned()), Accept],
+        vec![LinkVerdict(Side::Out, ANSWERS.to_owned())],
+        vec![Protocol(Transport::Udp), Statement::Counter, Statement::Drop],
+        vec![LinkAndOpenedToIn(Side::Out, LINGERING.to_owned()), Accept],
+    ];
+    Chain { name: "answering".to_owned(), hook: None, rules }
 }
 
 /// Prints the rules as `nft` would.
@@ -203,78 +391,4 @@ impl fmt::Display for Policy {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn policy() -> Policy {
-        Policy {
-            names: Names::of(""),
-            pool: "10.210.0.0/16".parse().expect("a subnet"),
-            allowed: Vec::new(),
-            denied: denied_by_default().expect("the data file is good"),
-            resolvers: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn the_rules_read_as_reviewed() {
-        const REVIEWED: &str = r#"chain claim
-  meta nfproto != ipv4 counter drop
-  iifname . ip saddr != @members counter drop
-chain outbound
-  oifname "dt-*" counter drop
-  ip daddr 10.210.0.0/16 counter drop
-  ct state invalid counter drop
-  ip daddr @resolvers udp dport 53 accept
-  ip daddr @resolvers tcp dport 53 accept
-  ip daddr @reachable accept
-  counter drop
-chain inbound
-  meta nfproto != ipv4 counter drop
-  oifname . ip daddr != @members counter drop
-  ct state established,related accept
-  counter drop
-chain arriving
-  iifname "dt-*" jump claim
-chain to_host
-  iifname "dt-*" counter drop
-chain through
-  iifname "dt-*" jump outbound
-  oifname "dt-*" jump inbound
-chain from_host
-  oifname "dt-*" ct state established,related accept
-  oifname "dt-*" counter drop
-chain leaving
-  ip saddr 10.210.0.0/16 oifname != "dt-*" masquerade
-"#;
-        assert_eq!(policy().to_string(), REVIEWED);
-    }
-
-    #[test]
-    fn no_denied_destination_is_forgotten() {
-        let denied = policy().denied;
-        for address in [
-            "0.0.0.0",
-            "10.0.0.1",
-            "100.64.0.1",
-            "127.0.0.1",
-            "169.254.169.254",
-            "172.16.0.1",
-            "172.31.255.255",
-            "192.168.1.1",
-            "224.0.0.1",
-            "239.255.255.255",
-            "255.255.255.255",
-            "168.63.129.16",
-        ] {
-            let address: Ipv4Addr = address.parse().expect("an address");
-            assert!(denied.iter().any(|subnet| subnet.contains(address)), "{address}");
-        }
-        for address in
-            ["1.1.1.1", "172.32.0.1", "192.169.0.1", "100.128.0.1", "223.255.255.255", "151.101.0.223"]
-        {
-            let address: Ipv4Addr = address.parse().expect("an address");
-            assert!(!denied.iter().any(|subnet| subnet.contains(address)), "{address}");
-        }
-    }
-}
+mod tests;

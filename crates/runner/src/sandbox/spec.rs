@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use linux::cgroup::Limits;
 use serde::{Deserialize, Serialize};
+use types::network::{DomainPattern, Ipv4Network};
+use types::sandbox::Network;
 
 use crate::error::RunnerError;
+
+/// Name of the writable disk in a sandbox's directory.
+pub const DISK_FILE: &str = "disk.ext4";
 
 /// An order for a sandbox. The id is trusted to be a UUID: it names directories, links and groups.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,9 +40,38 @@ pub struct Spec {
     pub disk_bytes: u64,
     /// Whether the network is shut.
     pub block_all: bool,
+    /// Networks that it may reach, as text; see [`Spec::network`].
+    #[serde(default)]
+    pub allow_list: Vec<String>,
+    /// Names that it may reach, as text.
+    #[serde(default)]
+    pub domain_allow_list: Vec<String>,
 }
 
 impl Spec {
+    /// Returns what the sandbox may reach; nothing, when what is written cannot be read.
+    pub fn network(&self) -> Network {
+        let read = || {
+            Some(Network {
+                block_all: self.block_all,
+                allow_list: self.allow_list.iter().map(|text| Ipv4Network::parse(text)).collect::<Option<_>>()?,
+                domain_allow_list: self
+                    .domain_allow_list
+                    .iter()
+                    .map(|text| DomainPattern::parse(text))
+                    .collect::<Option<_>>()?,
+            })
+        };
+        read().unwrap_or_else(Network::blocked)
+    }
+
+    /// Writes what the sandbox may reach from now on.
+    pub fn set_network(&mut self, network: &Network) {
+        self.block_all = network.block_all;
+        self.allow_list = network.allow_list.iter().map(ToString::to_string).collect();
+        self.domain_allow_list = network.domain_allow_list.iter().map(ToString::to_string).collect();
+    }
+
     /// Returns what the processes may use; `processes` is the host's own bound.
     pub fn limits(&self, processes: u32) -> Limits {
         Limits { cpu_thousandths: self.cpu_thousandths, memory_bytes: self.memory_bytes, processes }
@@ -55,6 +89,16 @@ pub struct Record {
     pub process: Option<Process>,
     /// Version of the daemon that ran last.
     pub daemon_version: String,
+    /// Why the first process ended, when nobody had asked for it; `None` once it is started again.
+    #[serde(default)]
+    pub ended: Option<String>,
+}
+
+impl Record {
+    /// Begins the record of a sandbox that does not run yet.
+    pub fn new(spec: Spec, index: u32) -> Self {
+        Self { spec, index, process: None, daemon_version: String::new(), ended: None }
+    }
 }
 
 /// Names a process for good: ids are used again, start times with them are not.
@@ -64,6 +108,27 @@ pub struct Process {
     pub pid: i32,
     /// When it started, in clock ticks since boot.
     pub start_time: u64,
+    /// Which boot of the machine that was, as [`linux::process::boot_id`]; 0 in records of versions that did not note it.
+    #[serde(default)]
+    pub boot_id: u64,
+}
+
+impl Process {
+    /// Names a process of this boot.
+    pub fn new(pid: i32, start_time: u64) -> Self {
+        Self { pid, start_time, boot_id: linux::process::boot_id() }
+    }
+
+    /// Tells whether it started since the machine did: what it left, it left by itself, and no reboot did.
+    pub fn is_of_this_boot(&self) -> bool {
+        self.boot_id == linux::process::boot_id()
+    }
+
+    /// Tells whether it is still there.
+    pub fn is_alive(&self) -> bool {
+        (self.boot_id == 0 || self.is_of_this_boot())
+            && linux::process::start_time(self.pid) == Some(self.start_time)
+    }
 }
 
 /// Where the files of one sandbox are.
@@ -87,7 +152,7 @@ impl Home {
 
     /// Returns where the writable disk is.
     pub fn disk(&self) -> PathBuf {
-        self.directory.join("disk.ext4")
+        self.directory.join(DISK_FILE)
     }
 
     fn record(&self) -> PathBuf {
@@ -98,10 +163,20 @@ impl Home {
     pub fn save(&self, record: &Record) -> Result<(), RunnerError> {
         let text = serde_json::to_vec(record)
             .map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
-        let (path, incoming) = (self.record(), self.directory.join("sandbox.incoming"));
-        let file = |source| RunnerError::File { action: "write", path: path.clone(), source };
-        fs::write(&incoming, text).map_err(file)?;
-        fs::rename(&incoming, &path).map_err(file)
+        let path = self.record();
+        linux::replace::replace_soon(&path, &text, 0o600)
+            .map_err(|source| RunnerError::File { action: "write", path, source })
+    }
+
+    /// Brings a new sandbox onto the disk: its record, its empty disk and their names. Whoever is told that it exists
+    /// finds it again after a power cut. What changes later, its process, is of no use then.
+    pub fn sync(&self) -> Result<(), RunnerError> {
+        let file = |path: &Path, source| RunnerError::File { action: "write", path: path.to_owned(), source };
+        for path in [self.record(), self.disk()] {
+            std::fs::File::open(&path).and_then(|opened| opened.sync_all()).map_err(|source| file(&path, source))?;
+        }
+        linux::replace::sync_directory_of(&self.record()).map_err(|source| file(&self.directory, source))?;
+        linux::replace::sync_directory_of(&self.directory).map_err(|source| file(&self.directory, source))
     }
 
     /// Reads the record; `None` for a sandbox whose creation never finished.
@@ -125,14 +200,59 @@ impl Home {
         }
     }
 
-    /// Removes every file of the sandbox.
+    /// Removes every file of the sandbox. They leave in one step: a crash half-way leaves a sandbox or none.
     pub fn remove(&self) -> Result<(), RunnerError> {
         self.remove_socket()?;
-        match fs::remove_dir_all(&self.directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(RunnerError::File { action: "remove", path: self.directory.clone(), source: error })
-            }
-            _ => Ok(()),
+        let file = |action, path: &Path, source| RunnerError::File { action, path: path.to_owned(), source };
+        let trash = self.beside(TRASH);
+        fs::create_dir_all(trash.parent().unwrap_or(&trash)).map_err(|source| file("make directory", &trash, source))?;
+        remove_directory(&trash)?;
+        match fs::rename(&self.directory, &trash) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Where nothing can be written, what is there can still be taken away.
+            Err(_) => remove_directory(&self.directory)?,
+            Ok(()) => remove_directory(&trash)?,
         }
+        Ok(())
+    }
+
+    /// Puts a sandbox aside whose record cannot be read: its disk is there, and somebody may want it.
+    pub fn put_aside(&self) -> Result<(), RunnerError> {
+        let aside = self.beside(BROKEN);
+        remove_directory(&aside)?;
+        fs::create_dir_all(aside.parent().unwrap_or(&aside))
+            .and_then(|()| fs::rename(&self.directory, &aside))
+            .map_err(|source| RunnerError::File { action: "put aside", path: self.directory.clone(), source })
+    }
+
+    /// Tells whether the sandbox was put aside.
+    pub fn is_aside(&self) -> bool {
+        self.beside(BROKEN).is_dir()
+    }
+
+    /// Removes what was put aside of it.
+    pub fn remove_aside(&self) -> Result<(), RunnerError> {
+        remove_directory(&self.beside(BROKEN))
+    }
+
+    /// Returns its place in another directory of the data directory.
+    fn beside(&self, name: &str) -> PathBuf {
+        let data = self.directory.parent().and_then(Path::parent).unwrap_or(Path::new("."));
+        data.join(name).join(self.directory.file_name().unwrap_or_default())
+    }
+}
+
+/// Where files go on their way out; emptied at each start.
+pub const TRASH: &str = "trash";
+/// Where sandboxes are kept whose record cannot be read.
+const BROKEN: &str = "broken";
+
+/// Removes a directory with all that is in it, which need not be there.
+pub(crate) fn remove_directory(path: &Path) -> Result<(), RunnerError> {
+    match fs::remove_dir_all(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(RunnerError::File { action: "remove", path: path.to_owned(), source })
+        }
+        _ => Ok(()),
     }
 }

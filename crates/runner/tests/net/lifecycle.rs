@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use runner::net::{NetError, Settings};
 
+use crate::internet::list;
 use crate::namespace::{Namespace, available};
-use crate::world::{FAR, World, arrives, sandbox_id, udp};
+use crate::world::{FAR, World, arrives, policy, sandbox_id, udp};
 
 const PORT: u16 = 7000;
 
@@ -21,21 +22,29 @@ fn attached_and_detached_sandboxes_leave_nothing() {
     let world = World::new();
     let network = world.open(&Settings::default(), &[]).expect("the network opens");
     let empty = world.host.command("nft list table inet daytona");
-    let (mut attached, mut detached) = (Vec::new(), Vec::new());
+    let (mut prepared, mut admitted, mut detached) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let namespace = Namespace::new("guest");
         let (id, index) = (sandbox_id(round), round % 2);
+        let policy = match round % 3 {
+            0 => policy(true),
+            1 => policy(false),
+            _ => list(&["192.0.2.0/24"], &["example.com"]),
+        };
         world.host.run(|| {
             let start = Instant::now();
-            network.attach(&id, index, namespace.pid(), round % 3 == 0).expect("attached");
-            attached.push(start.elapsed());
+            network.prepare(index, namespace.pid()).expect("prepared");
+            prepared.push(start.elapsed());
+            let start = Instant::now();
+            network.admit(&id, index, &policy).expect("admitted");
+            admitted.push(start.elapsed());
         });
         drop(namespace);
         world.host.run(|| {
             let start = Instant::now();
-            network.detach(&id, index).expect("detached");
+            network.detach(index).expect("detached");
             detached.push(start.elapsed());
-            network.detach(&id, index).expect("detached twice is no error");
+            network.detach(index).expect("detached twice is no error");
         });
     }
     let start = Instant::now();
@@ -44,7 +53,7 @@ fn attached_and_detached_sandboxes_leave_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     }
     assert_eq!(world.host.command("nft list table inet daytona"), empty);
-    for (step, mut times) in [("attach", attached), ("detach", detached)] {
+    for (step, mut times) in [("prepare", prepared), ("admit", admitted), ("detach", detached)] {
         times.sort();
         println!("{step}: median {:?}, p95 {:?}", times[times.len() / 2], times[times.len() * 95 / 100]);
     }
@@ -65,7 +74,8 @@ fn the_first_packet_of_a_sandbox_arrives_at_once() {
     for round in 0..60 {
         let namespace = Namespace::new("guest");
         let id = sandbox_id(round);
-        let link = world.host.run(|| network.attach(&id, round, namespace.pid(), false)).expect("attached");
+        let link =
+            world.host.run(|| network.attach(&id, round, namespace.pid(), &policy(false))).expect("attached");
         let inner = namespace.run(|| {
             link.configure_inside().expect("configured");
             std::net::UdpSocket::bind((link.address, 0)).expect("bound")
@@ -95,21 +105,19 @@ fn a_failed_attach_leaves_nothing() {
     let world = World::new();
     let network = world.open(&Settings::default(), &[]).expect("the network opens");
     let empty = world.host.command("nft list table inet daytona");
-    let attach = |id: &str, index, pid| world.host.run(|| network.attach(id, index, pid, true));
+    let attach = |id: &str, index, pid| world.host.run(|| network.attach(id, index, pid, &policy(true)));
     let id = sandbox_id(1);
     assert!(matches!(attach(&id, 1, 0x3fff_ffff), Err(NetError::Link { action: "create", .. })));
     let namespace = Namespace::new("guest");
     assert!(matches!(attach(&id, 32_768, namespace.pid()), Err(NetError::NoPlace { .. })));
-    assert!(matches!(attach("short", 1, namespace.pid()), Err(NetError::NoName { .. })));
     assert_eq!(world.host.command("nft list table inet daytona"), empty);
     assert_eq!(world.host.run(|| network.attached()).expect("listed"), [""; 0]);
 
-    // Without rules there is no link.
+    // Without rules there is no link: they come first.
     world.host.command("nft delete table inet daytona");
-    assert!(attach(&id, 1, namespace.pid()).is_err());
-    assert_eq!(world.host.run(|| network.attached()).expect("listed"), [""; 0]);
-    world.host.run(|| network.install(&[])).expect("the rules are back");
-    attach(&id, 1, namespace.pid()).expect("and so are links");
+    let link = world.host.run(|| network.prepare(1, namespace.pid())).expect("prepared");
+    assert_eq!(world.host.command("nft list table inet daytona").lines().count(), empty.lines().count());
+    assert_eq!(world.host.run(|| network.attached()).expect("listed"), [link.link_name]);
 }
 
 #[test]
@@ -123,9 +131,41 @@ fn a_link_of_an_earlier_life_is_replaced_and_a_stranger_s_is_not() {
     let second = world.sandbox(&network, 1, false);
     assert!(arrives(&second.namespace, &world.far, FAR, PORT).is_some(), "the second life works");
     assert!(first.namespace.command("ip link").lines().count() <= 2, "the first has only loopback left");
-    let twin = format!("{}1", &second.id[..second.id.len() - 1]);
-    let result = world.host.run(|| network.attach(&twin, 2, first.namespace.pid(), false));
-    assert!(matches!(result, Err(NetError::NameTaken { owner, .. }) if owner == second.id));
+    let stranger = sandbox_id(2);
+    let result = world.host.run(|| network.attach(&stranger, 1, first.namespace.pid(), &policy(false)));
+    assert!(matches!(result, Err(NetError::PlaceTaken { index: 1, owner }) if owner == second.id));
+    assert!(arrives(&second.namespace, &world.far, FAR, PORT).is_some(), "it still works");
+}
+
+#[test]
+fn a_prepared_link_passes_nothing_before_a_sandbox_is_admitted() {
+    if !available("a_prepared_link_passes_nothing_before_a_sandbox_is_admitted") {
+        return;
+    }
+    let world = World::new();
+    let network = world.open(&Settings::default(), &[]).expect("the network opens");
+    let namespace = Namespace::new("guest");
+    let link = world.host.run(|| network.prepare(7, namespace.pid())).expect("prepared");
+    namespace.run(|| link.configure_inside()).expect("configured");
+    world.host.run(|| network.settle(&link)).expect("settled");
+    let alias = || world.host.command(&format!("ip link show {}", link.link_name)).contains("alias");
+    let reaches = || arrives(&namespace, &world.far, FAR, PORT).is_some();
+    let alias_comes = || {
+        let start = Instant::now();
+        while !alias() && start.elapsed() < Duration::from_secs(10) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        alias()
+    };
+    assert!(!alias() && !reaches());
+    let id = sandbox_id(7);
+    for _ in 0..2 {
+        world.host.run(|| network.admit(&id, 7, &policy(false))).expect("admitted");
+        assert!(reaches() && alias_comes());
+    }
+    world.host.run(|| network.detach(7)).expect("detached");
+    assert!(!reaches());
+    assert!(world.host.run(|| network.prepare(32_768, namespace.pid())).is_err(), "there is no such place");
 }
 
 #[test]
@@ -141,7 +181,8 @@ fn a_reused_address_gets_nothing_of_its_last_owner() {
     for life in 0..2 {
         let namespace = Namespace::new("guest");
         let id = sandbox_id(life);
-        let link = world.host.run(|| network.attach(&id, 5, namespace.pid(), false)).expect("attached");
+        let link =
+            world.host.run(|| network.attach(&id, 5, namespace.pid(), &policy(false))).expect("attached");
         namespace.run(|| link.configure_inside()).expect("configured");
         let inner = udp(&namespace, link.address, 9000);
         inner.set_read_timeout(Some(Duration::from_millis(400))).expect("set");
@@ -151,7 +192,7 @@ fn a_reused_address_gets_nothing_of_its_last_owner() {
         }
         far.send_to(b"answer", replies[0]).expect("sent");
         assert_eq!(inner.recv(&mut [0; 16]).is_ok(), life == 0, "life {life}");
-        world.host.run(|| network.detach(&id, 5)).expect("detached");
+        world.host.run(|| network.detach(5)).expect("detached");
     }
 }
 
@@ -203,7 +244,7 @@ fn rules_are_renewed_in_place_and_those_of_another_version_are_replaced() {
     let table = || world.host.command("nft -a list table inet daytona");
     let first_line = |text: String| text.lines().next().map(str::to_owned);
     let before = table();
-    world.host.run(|| network.install(&[sandbox.running(false)])).expect("renewed");
+    world.host.run(|| network.install()).expect("renewed");
     let after = table();
     assert_eq!(first_line(before.clone()), first_line(after.clone()), "it is the same table");
     assert_eq!(
@@ -237,7 +278,7 @@ fn no_packet_slips_through_while_rules_are_replaced() {
         });
         world.host.run(|| {
             for _ in 0..60 {
-                network.install(&[sandbox.running(false)]).expect("replaced");
+                network.install().expect("replaced");
             }
         });
         done.store(true, Ordering::Relaxed);
@@ -246,7 +287,7 @@ fn no_packet_slips_through_while_rules_are_replaced() {
     println!("{sent} packets during 60 replacements");
     assert!(sent > 100, "there was something to let slip");
     assert!(receiver.recv(&mut [0; 16]).is_err(), "a packet slipped through");
-    world.without_rules();
+    world.without_rules(network);
     sender.send_to(b"credentials?", (metadata, PORT)).expect("sent");
     receiver.set_nonblocking(false).expect("set");
     receiver.set_read_timeout(Some(Duration::from_secs(5))).expect("set");

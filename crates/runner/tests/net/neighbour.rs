@@ -3,7 +3,7 @@
 use runner::net::{NetError, Settings};
 
 use crate::namespace::available;
-use crate::world::{FAR, World, arrives};
+use crate::world::{FAR, World, arrives, policy};
 
 const PORT: u16 = 7000;
 
@@ -27,7 +27,7 @@ fn two_servers_on_one_host_do_not_meet() {
         assert!(arrives(&sandbox.namespace, &world.far, FAR, PORT).is_some(), "{:?}", sandbox.link);
     }
     assert_eq!(arrives(&mine.namespace, &other.namespace, other.link.address, PORT), None);
-    world.host.run(|| two.set_block_all(&other.id, 1, true)).expect("blocked");
+    world.host.run(|| two.admit(&other.id, 1, &policy(true))).expect("blocked");
     assert!(arrives(&mine.namespace, &world.far, FAR, PORT).is_some());
     assert_eq!(arrives(&other.namespace, &world.far, FAR, PORT), None);
     // A restart of one takes nothing of the other for an orphan.
@@ -93,4 +93,11 @@ fn docker_s_default_drop_is_lifted_for_our_links_only() {
     let network = world.open(&Settings::default(), &[]).expect("the network opens");
     assert_eq!(network.report().warnings.len(), 1);
     assert!(network.report().warnings[0].starts_with("chain stop of table wall drops"));
+    drop(network);
+    world.host.command("nft delete table inet wall");
+    world.host.command("nft add table ip wall");
+    world.host.command("nft add chain ip wall in { type filter hook input priority filter; policy drop; }");
+    let network = world.open(&Settings::default(), &[]).expect("the network opens");
+    let warnings = &network.report().warnings;
+    assert!(warnings.len() == 1 && warnings[0].contains("resolve no name unless it accepts port 20053"));
 }

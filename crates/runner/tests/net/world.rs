@@ -1,11 +1,13 @@
 //! The namespaces a test plays in: sandboxes behind a host, and a far end behind the host's uplink.
 
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use runner::net::{Attachment, NetError, Network, Running, Settings};
+use types::{SystemClock, SystemRandom, sandbox};
 
 use crate::namespace::Namespace;
 
@@ -46,14 +48,20 @@ impl World {
     }
 
     pub(crate) fn open(&self, settings: &Settings, running: &[Running]) -> Result<Network, NetError> {
-        self.host.run(|| Network::open(settings, running))
+        let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+        self.host.run(|| Network::open(settings, running, clock, random))
     }
 
     /// Gives a new namespace a link and configures it inside, as the runner does.
     pub(crate) fn sandbox(&self, network: &Network, index: u32, block_all: bool) -> Sandbox {
+        self.sandbox_under(network, index, &policy(block_all))
+    }
+
+    /// The same under any policy.
+    pub(crate) fn sandbox_under(&self, network: &Network, index: u32, policy: &sandbox::Network) -> Sandbox {
         let namespace = Namespace::new(&format!("sandbox{index}"));
         let id = sandbox_id(index);
-        let attached = self.host.run(|| network.attach(&id, index, namespace.pid(), block_all));
+        let attached = self.host.run(|| network.attach(&id, index, namespace.pid(), policy));
         let link = attached.expect("the sandbox is attached");
         namespace.run(|| link.configure_inside()).expect("the inside is configured");
         self.host.run(|| network.settle(&link)).expect("the link is ready");
@@ -61,7 +69,9 @@ impl World {
     }
 
     /// Throws all rules away: what arrives only then was kept out by them.
-    pub(crate) fn without_rules(&self) {
+    pub(crate) fn without_rules(&self, network: Network) {
+        // It would put them back at once.
+        drop(network);
         self.host.command("nft flush ruleset");
     }
 }
@@ -76,11 +86,20 @@ pub(crate) struct Sandbox {
 
 impl Sandbox {
     pub(crate) fn running(&self, block_all: bool) -> Running {
-        Running { sandbox_id: self.id.clone(), index: self.index, block_all }
+        self.running_under(&policy(block_all))
+    }
+
+    pub(crate) fn running_under(&self, policy: &sandbox::Network) -> Running {
+        Running { sandbox_id: self.id.clone(), index: self.index, policy: policy.clone() }
     }
 }
 
-/// An id whose first digits, which name the link, tell sandboxes apart.
+/// Everything that the host allows, or nothing.
+pub(crate) fn policy(block_all: bool) -> sandbox::Network {
+    sandbox::Network { block_all, ..sandbox::Network::default() }
+}
+
+/// An id that tells which place it is for.
 pub(crate) fn sandbox_id(index: u32) -> String {
     format!("{index:08x}-0000-4000-8000-000000000000")
 }
@@ -110,6 +129,18 @@ pub(crate) fn arrives(
     arrives_from(&udp(from, any, 0), to, destination, port)
 }
 
+/// The same, again and again for a while: for what must arrive, on a machine that may be busy or has to find the
+/// other's address first.
+pub(crate) fn arrives_at_last(
+    from: &Namespace,
+    to: &Namespace,
+    destination: impl Into<IpAddr>,
+    port: u16,
+) -> Option<IpAddr> {
+    let destination = destination.into();
+    (0..20).find_map(|_| arrives(from, to, destination, port))
+}
+
 /// The same from a socket that is open already.
 pub(crate) fn arrives_from(
     sender: &UdpSocket,
@@ -132,4 +163,28 @@ pub(crate) fn arrives_from(
         }
     }
     None
+}
+
+/// Tells whether what is sent now gets from one end of a connection to the other; what was sent before and got stuck
+/// does not count.
+pub(crate) fn passes(mut from: &TcpStream, mut to: &TcpStream, patience_ms: u64) -> bool {
+    static NEXT: AtomicU32 = AtomicU32::new(1);
+    let token = format!("<{}>", NEXT.fetch_add(1, Ordering::Relaxed));
+    from.write_all(token.as_bytes()).expect("the kernel takes it");
+    to.set_read_timeout(Some(Duration::from_millis(patience_ms))).expect("set");
+    let mut arrived = String::new();
+    let mut buffer = [0; 256];
+    loop {
+        match to.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(read) => arrived.push_str(&String::from_utf8_lossy(&buffer[..read])),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+            // Somebody stopped and continued the process.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => panic!("{error}"),
+        }
+        if arrived.contains(&token) {
+            return true;
+        }
+    }
 }

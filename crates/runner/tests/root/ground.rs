@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use runner::host::{Host, Settings};
+use runner::host::Host;
+use runner::settings::Settings;
 use runner::image::Description;
 use runner::net;
 use runner::net::address::Names;
@@ -63,12 +64,15 @@ impl Ground {
             id_base: 3_500_000_000 + u32::from(number) * 65_536 * 16,
             network: net::Settings {
                 instance,
-                pool: format!("10.249.{number}.0/24").parse().unwrap(),
+                pool: format!("10.{}.{number}.0/24", 224 + std::process::id() % 26).parse().unwrap(),
                 ..net::Settings::default()
             },
             resolvers: vec!["nameserver 192.0.2.1".to_owned()],
             ready_disks: 1,
             ready_disk_bytes: 1 << 30,
+            ready_cells: 0,
+            ready_cpu_thousandths: 1000,
+            ready_memory_bytes: 1 << 30,
             processes: 64,
             boot_timeout_ms: 20_000,
             grace_ms: 1_000,
@@ -82,6 +86,34 @@ impl Ground {
     /// Lets go of the host as a crash does, and opens it again.
     pub(crate) fn reopen(mut self) -> Self {
         drop(self.host.take());
+        self.host = Some(open(&self.settings));
+        self
+    }
+
+    /// Opens the host anew, to keep so many prepared processes ready.
+    pub(crate) fn with_cells(mut self, cells: usize) -> Self {
+        self.settings.ready_cells = cells;
+        self.reopen()
+    }
+
+    /// Opens the host anew, with so many places.
+    pub(crate) fn with_places(mut self, places: u32) -> Self {
+        self.settings.id_ranges = places;
+        self.reopen()
+    }
+
+    /// Lists the processes that prepared or running sandboxes began with.
+    pub(crate) fn first_processes(&self) -> Vec<i32> {
+        let groups = self.census().groups;
+        let pids = groups.iter().filter_map(|group| std::fs::read_to_string(format!("{group}/cgroup.procs")).ok());
+        let pids = pids.flat_map(|text| text.lines().map(|line| line.parse().unwrap()).collect::<Vec<i32>>());
+        pids.collect::<std::collections::BTreeSet<i32>>().into_iter().collect()
+    }
+
+    /// Lets go of the host, does `between`, and opens it again.
+    pub(crate) fn reopen_after(mut self, between: impl FnOnce(&Self)) -> Self {
+        drop(self.host.take());
+        between(&self);
         self.host = Some(open(&self.settings));
         self
     }
@@ -104,13 +136,32 @@ impl Ground {
 
     /// Runs a command in a sandbox and returns its exit code and output.
     pub(crate) fn execute(&self, id: &str, command: &str) -> (i64, String) {
-        let stream = UnixStream::connect(self.host().socket(id)).unwrap();
-        let body = json!({ "command": command, "timeout": 20 });
-        let (status, answer) =
-            testkit::request::request(stream, "POST", "/process/execute", "", &body).unwrap();
+        let (status, answer) = self.ask(id, &json!({ "command": command, "timeout": 20 }));
         assert_eq!(status, 200, "{answer}");
         let code = answer.get("exitCode").and_then(Value::as_i64).unwrap();
         (code, answer.get("result").and_then(Value::as_str).unwrap().trim().to_owned())
+    }
+
+    /// Runs a command in a directory; one that the daemon refuses has the code -1 and its answer as output.
+    pub(crate) fn execute_in(&self, id: &str, directory: Option<&str>, command: &str) -> (i64, String) {
+        let (status, answer) =
+            self.ask(id, &json!({ "command": command, "timeout": 20, "cwd": directory }));
+        match (status, answer.get("exitCode").and_then(Value::as_i64), answer.get("result")) {
+            (200, Some(code), Some(said)) => (code, said.as_str().unwrap().trim().to_owned()),
+            _ => (-1, answer.to_string()),
+        }
+    }
+
+    /// Runs a command whose sandbox may end before it does.
+    pub(crate) fn try_execute(&self, id: &str, command: &str) -> std::io::Result<(u16, Value)> {
+        let stream = UnixStream::connect(self.host().socket(id))?;
+        let body = json!({ "command": command, "timeout": 20 });
+        testkit::request::request(stream, "POST", "/process/execute", "", &body)
+    }
+
+    fn ask(&self, id: &str, body: &Value) -> (u16, Value) {
+        let stream = UnixStream::connect(self.host().socket(id)).unwrap();
+        testkit::request::request(stream, "POST", "/process/execute", "", body).unwrap()
     }
 }
 
@@ -151,5 +202,7 @@ pub(crate) fn order() -> Spec {
         memory_bytes: 256 << 20,
         disk_bytes: 1 << 30,
         block_all: false,
+        allow_list: Vec::new(),
+        domain_allow_list: Vec::new(),
     }
 }

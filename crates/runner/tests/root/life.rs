@@ -10,9 +10,9 @@ fn a_sandbox_runs_commands_keeps_files_over_a_stop_and_leaves_nothing() {
     let before = ground.census();
     let spec = order();
     let id = spec.id.clone();
-    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
+    assert_eq!(ground.host().observe(&id).unwrap().presence, Presence::Absent);
     ground.host().create(&spec).map_err(explain).unwrap();
-    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Started);
+    assert_eq!(ground.host().observe(&id).unwrap().presence, Presence::Started);
     assert!(!ground.census().processes.is_empty(), "the census does not see a running sandbox");
     assert_eq!(ground.execute(&id, "echo $GREETING $DAYTONA_SANDBOX_ID"), (0, format!("hello {id}")));
     assert_eq!(ground.execute(&id, "hostname"), (0, id.clone()));
@@ -20,13 +20,13 @@ fn a_sandbox_runs_commands_keeps_files_over_a_stop_and_leaves_nothing() {
     assert!(ground.execute(&id, "ps").1.contains("sleep 1000"));
 
     ground.host().stop(&id, false).map_err(explain).unwrap();
-    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Stopped);
+    assert_eq!(ground.host().observe(&id).unwrap().presence, Presence::Stopped);
     ground.host().start(&id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&id, "cat /root/file"), (0, "kept".to_owned()));
     assert!(!ground.execute(&id, "ps").1.contains("sleep 1000"));
 
     ground.host().destroy(&id).map_err(explain).unwrap();
-    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
+    assert_eq!(ground.host().observe(&id).unwrap().presence, Presence::Absent);
     ground.host().destroy(&id).map_err(explain).unwrap();
     settled(&ground, &before);
 }

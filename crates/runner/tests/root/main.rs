@@ -4,4 +4,9 @@
 mod ground;
 mod life;
 mod image;
+mod cells;
 mod recovery;
+mod containment;
+mod image_hostile;
+mod limits;
+mod resize;

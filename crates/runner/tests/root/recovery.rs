@@ -17,8 +17,8 @@ fn running_sandboxes_outlive_the_host_process_and_are_found_again() {
     ground.host().stop(&stopped.id, true).map_err(explain).unwrap();
 
     let ground = ground.reopen();
-    assert_eq!(ground.host().observe(&runs.id).unwrap(), Presence::Started);
-    assert_eq!(ground.host().observe(&stopped.id).unwrap(), Presence::Stopped);
+    assert_eq!(ground.host().observe(&runs.id).unwrap().presence, Presence::Started);
+    assert_eq!(ground.host().observe(&stopped.id).unwrap().presence, Presence::Stopped);
     assert!(ground.execute(&runs.id, "ps").1.contains("sleep 1000"));
     ground.host().start(&stopped.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&stopped.id, "echo up"), (0, "up".to_owned()));
@@ -41,7 +41,7 @@ fn a_half_made_sandbox_is_removed_at_the_next_start() {
     std::fs::create_dir(&directory).unwrap();
     std::fs::write(directory.join("disk.ext4"), "half").unwrap();
     let ground = ground.reopen();
-    assert_eq!(ground.host().observe(&id).unwrap(), Presence::Absent);
+    assert_eq!(ground.host().observe(&id).unwrap().presence, Presence::Absent);
     settled(&ground, &before);
 }
 
@@ -54,7 +54,7 @@ fn a_sandbox_whose_first_process_was_killed_is_stopped_and_can_be_started() {
     let pidfd = ground.host().process(&spec.id).unwrap();
     linux::process::kill(&pidfd).unwrap();
     assert!(linux::process::wait(&pidfd, 5000).unwrap());
-    assert_eq!(ground.host().observe(&spec.id).unwrap(), Presence::Stopped);
+    assert_eq!(ground.host().observe(&spec.id).unwrap().presence, Presence::Stopped);
     ground.host().start(&spec.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&spec.id, "echo again"), (0, "again".to_owned()));
     ground.host().destroy(&spec.id).unwrap();
@@ -74,7 +74,7 @@ fn a_start_that_was_never_recorded_is_ended_at_the_next_opening() {
     record["process"] = serde_json::Value::Null;
     std::fs::write(&path, record.to_string()).unwrap();
     let ground = ground.reopen();
-    assert_eq!(ground.host().observe(&spec.id).unwrap(), Presence::Stopped);
+    assert_eq!(ground.host().observe(&spec.id).unwrap().presence, Presence::Stopped);
     ground.host().start(&spec.id).map_err(explain).unwrap();
     assert_eq!(ground.execute(&spec.id, "echo alone"), (0, "alone".to_owned()));
     ground.host().destroy(&spec.id).map_err(explain).unwrap();

@@ -1,0 +1,34 @@
+//! What sandboxes may reach, and what became of what they tried.
+
+use types::egress::Egress;
+use types::sandbox::Network;
+
+use crate::error::RunnerError;
+use crate::host::Host;
+use crate::net::NetError;
+use crate::table::Entry;
+
+impl Host {
+    /// Tells what became of the packets and names that a sandbox asked for since it was last started.
+    pub fn egress(&self, id: &str) -> Result<Egress, RunnerError> {
+        let failed = |source: NetError| RunnerError::Network { id: id.to_owned(), source };
+        self.with(id, |entry| self.ground.network.egress(entry.index).map_err(failed))
+    }
+
+    /// Changes what a sandbox may reach, now and for its next start.
+    pub fn set_network(&self, id: &str, network: &Network) -> Result<(), RunnerError> {
+        let failed = |source: NetError| RunnerError::Network { id: id.to_owned(), source };
+        self.with(id, |entry| {
+            let alive = entry.alive();
+            let Entry { home, record, index, .. } = entry;
+            let Some(record) = record else { return Err(RunnerError::Missing { id: id.to_owned() }) };
+            // Written first: after a crash in between the next start of the server puts it in force.
+            record.spec.set_network(network);
+            home.save(record)?;
+            if alive {
+                self.ground.network.admit(id, *index, network).map_err(failed)?;
+            }
+            Ok(())
+        })
+    }
+}
