@@ -76,7 +76,7 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "perf",
-        takes: "[--json FILE] …",
+        takes: "[--only create,exec,…] [--json FILE] …",
         does: "measures the product against the floor, release build",
         run: perf::run,
     },

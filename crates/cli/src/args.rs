@@ -33,6 +33,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// Tell what this host can and cannot enforce, and what to do about it.
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Flags of `daytona server`, of which `--data-dir` counts here.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        settings: Vec<String>,
+    },
     /// Print the `OpenAPI` document of the control plane.
     Openapi,
     /// Clone processes for the server (started by it, not by people).

@@ -5,3 +5,4 @@ pub(crate) mod server;
 pub(crate) mod config;
 pub(crate) mod image;
 pub(crate) mod openapi;
+pub(crate) mod doctor;

@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Command::Server { settings } => commands::server::run(settings),
         Command::Config { command } => commands::config::run(command),
         Command::Image { command } => commands::image::run(command),
+        Command::Doctor { json, settings } => commands::doctor::run(json, settings),
         Command::Openapi => {
             commands::openapi::run();
             Ok(())

@@ -2,7 +2,12 @@
 //!
 //! Not through the C library: a static executable would load the image's own name-service plugins into the daemon.
 
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
 use linux::credential::Credentials;
+use rustix::fs::OFlags;
 
 use crate::error::DaemonError;
 
@@ -26,12 +31,26 @@ pub struct Directory {
     group: String,
 }
 
+/// More than any list of users has.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// Reads a list of users or groups. The image may have put anything there: a pipe would make a reader wait for ever, and a
+/// device or a file of holes would fill the daemon's memory.
+fn text(path: &str) -> String {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let mut bytes = Vec::new();
+    if let Ok(file) = OpenOptions::new().read(true).custom_flags(flags).open(path)
+        && file.metadata().is_ok_and(|metadata| metadata.is_file())
+    {
+        // What could not be read counts as missing.
+        let _ = file.take(MOST_BYTES).read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 impl Directory {
     /// Reads both files; one that is missing or unreadable counts as empty, as in an image with nothing but a binary.
     pub fn read() -> Self {
-        let text = |path: &str| {
-            std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
-        };
         Self { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use linux::cgroup::Events;
 use types::Clock;
 use types::random::{Random, SystemRandom, hex_token};
 
@@ -40,8 +41,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Resolves the settings against the sandbox's own files.
-    pub fn new(settings: &Settings, clock: Box<dyn Clock>) -> Result<Arc<Self>, DaemonError> {
+    /// Resolves the settings against the sandbox's own files; `events` tell when its limits are hit.
+    pub fn new(settings: &Settings, events: Events, clock: Box<dyn Clock>) -> Result<Arc<Self>, DaemonError> {
         let mut account = Directory::read().account(&settings.user)?;
         if let Some(home) = settings.home.as_ref().filter(|home| !home.is_empty()) {
             account.home.clone_from(home);
@@ -54,13 +55,15 @@ impl Daemon {
             None if is_directory(&account.home) => account.home.clone(),
             None => "/".to_owned(),
         };
+        let events = Arc::new(events);
         let executor = Executor {
+            events: Arc::clone(&events),
             credentials: account.credentials.clone(),
             reaper: Reaper::default(),
             budget: Budget::default(),
             random: Box::new(SystemRandom),
         };
-        let meter = Meter::new(settings.cpu_count, settings.memory_bytes, clock.now());
+        let meter = Meter::new(settings.cpu_count, settings.memory_bytes, events, clock.now());
         let origin = Origin { work_dir, home: account.home.clone() };
         let random = Box::new(SystemRandom);
         Ok(Arc::new(Self { account, shell, origin, environment, executor, meter, clock, random }))

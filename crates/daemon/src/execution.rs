@@ -4,13 +4,16 @@ use std::error::Error as _;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
+use linux::cgroup::Events;
 use linux::child::{Exit, Program, SpawnError};
 use linux::credential::Credentials;
 use tokio::net::unix::pipe;
 use types::random::{Random, hex_token};
 
+use crate::cause::{self, Explanation};
 use crate::error::DaemonError;
 use crate::output::{Budget, Output};
 use crate::program::Launch;
@@ -34,6 +37,8 @@ pub struct Executor {
     pub budget: Budget,
     /// Where execution marks come from.
     pub random: Box<dyn Random>,
+    /// What tells that a limit was hit.
+    pub events: Arc<Events>,
 }
 
 /// How a program ended and what it printed.
@@ -43,6 +48,8 @@ pub struct Outcome {
     pub exit_code: i32,
     /// Standard output and standard error as written.
     pub output: Output,
+    /// Which limit it hit, when it ended badly and one was hit.
+    pub explanation: Option<Explanation>,
 }
 
 impl Executor {
@@ -54,6 +61,7 @@ impl Executor {
         let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
             .map_err(|error| DaemonError::Execution { step: "open a pipe", source: error.into() })?;
         let mut output = Output::new(self.budget.clone());
+        let before = cause::moment(&self.events);
         let (pid, exit) = match self.start(&launch, &mark, &writer) {
             Ok(started) => started,
             // Part of the contract: a command that cannot start is an answer, not an error.
@@ -61,7 +69,11 @@ impl Executor {
                 refused @ (SpawnError::Directory { .. } | SpawnError::Execute { .. }),
             )) => {
                 output.push(explain(&refused).as_bytes());
-                return Ok(Outcome { exit_code: -1, output });
+                return Ok(Outcome { exit_code: -1, output, explanation: None });
+            }
+            Err(DaemonError::Spawn(refused @ SpawnError::Prepare(_))) if is_for_want_of_processes(&refused) => {
+                output.push(explain(&refused).as_bytes());
+                return Ok(Outcome { exit_code: -1, output, explanation: Some(cause::no_process()) });
             }
             Err(error) => return Err(error),
         };
@@ -84,7 +96,12 @@ impl Executor {
                 },
             };
         running.is_over = true;
-        Ok(Outcome { exit_code, output })
+        let explanation = if exit_code == 0 {
+            None
+        } else {
+            cause::explain(&self.events, before, &launch.directory).await
+        };
+        Ok(Outcome { exit_code, output, explanation })
     }
 
     /// Starts a program that nobody waits for; it is collected when it ends.
@@ -219,6 +236,11 @@ fn read_now(reader: &pipe::Receiver, output: &mut Output, limit: u64) -> io::Res
     };
     output.push(buffer.get(..bytes).unwrap_or_default());
     Ok(bytes)
+}
+
+/// The kernel's answer when the sandbox has as many processes as it may (clone(2)).
+fn is_for_want_of_processes(refused: &SpawnError) -> bool {
+    matches!(refused, SpawnError::Prepare(error) if error.errno() == rustix::io::Errno::AGAIN.raw_os_error())
 }
 
 fn explain(refused: &SpawnError) -> String {

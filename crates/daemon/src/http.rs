@@ -6,6 +6,7 @@ pub mod result;
 pub mod info;
 pub mod process;
 pub mod file;
+pub mod store;
 pub mod upload;
 pub mod download;
 pub mod router;

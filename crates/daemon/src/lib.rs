@@ -14,6 +14,7 @@ pub mod reaper;
 pub mod tree;
 pub mod output;
 pub mod program;
+pub mod cause;
 pub mod execution;
 pub mod code;
 pub mod file;

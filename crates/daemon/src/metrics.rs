@@ -1,9 +1,10 @@
 //! Measures what the sandbox uses: processor time, memory, disk.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use daytona_wire::toolbox::system::SystemMetrics;
+use linux::cgroup::Events;
 use types::Timestamp;
 
 /// Shorter windows would measure the clock's grain.
@@ -26,6 +27,8 @@ const PROCESSOR_FILES: [&str; 2] = ["/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/c
 pub struct Meter {
     cpu_count: i64,
     memory_limit_bytes: Option<i64>,
+    /// Tell the limits in force, which may have changed since the start.
+    events: Arc<Events>,
     last: Mutex<Sample>,
 }
 
@@ -38,7 +41,12 @@ struct Sample {
 
 impl Meter {
     /// Takes the first sample.
-    pub fn new(cpu_count: Option<u32>, memory_bytes: Option<u64>, now: Timestamp) -> Self {
+    pub fn new(
+        cpu_count: Option<u32>,
+        memory_bytes: Option<u64>,
+        events: Arc<Events>,
+        now: Timestamp,
+    ) -> Self {
         let cpu_count = cpu_count.map_or_else(
             || {
                 std::thread::available_parallelism()
@@ -47,18 +55,21 @@ impl Meter {
             i64::from,
         );
         let memory_limit_bytes = memory_bytes.and_then(|bytes| i64::try_from(bytes).ok());
-        let first = Sample { moment: now, busy_s: busy_s(), used_percent: 0.0 };
-        Self { cpu_count: cpu_count.max(1), memory_limit_bytes, last: Mutex::new(first) }
+        // The first process of a sandbox comes before all that it measures, and its start is waited for.
+        let used_s = if std::process::id() == 1 { 0.0 } else { busy_s() };
+        let first = Sample { moment: now, busy_s: used_s, used_percent: 0.0 };
+        Self { cpu_count: cpu_count.max(1), memory_limit_bytes, events, last: Mutex::new(first) }
     }
 
     /// Measures; blocks for as long as reading /proc takes.
     pub fn measure(&self, now: Timestamp) -> SystemMetrics {
         let used_percent = self.sample(now);
-        let total = self.memory_limit_bytes.or_else(|| meminfo("MemTotal:")).unwrap_or(0);
+        let limit_bytes = self.events.memory_limit_bytes().and_then(|bytes| i64::try_from(bytes).ok());
+        let total = limit_bytes.or(self.memory_limit_bytes).or_else(|| meminfo("MemTotal:")).unwrap_or(0);
         let (used, cache) = memory().unwrap_or_else(|| (resident_bytes(), 0));
         let (disk_total, disk_free) = disk();
         SystemMetrics {
-            cpu_count: self.cpu_count,
+            cpu_count: self.cpu_count(),
             cpu_used_pct: (used_percent * 100.0).round() / 100.0,
             disk_free,
             disk_total,
@@ -71,6 +82,10 @@ impl Meter {
         }
     }
 
+    fn cpu_count(&self) -> i64 {
+        self.events.cpu_thousandths().map_or(self.cpu_count, |thousandths| i64::from(thousandths.div_ceil(1000)))
+    }
+
     fn sample(&self, now: Timestamp) -> f64 {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let window_ms = (now.as_nanosecond() - last.moment.as_nanosecond()) / 1_000_000;
@@ -79,7 +94,7 @@ impl Meter {
         }
         let busy_s = busy_s();
         #[expect(clippy::cast_precision_loss, reason = "windows are seconds, processors are few")]
-        let available_s = window_ms as f64 / 1000.0 * self.cpu_count as f64;
+        let available_s = window_ms as f64 / 1000.0 * self.cpu_count() as f64;
         let used_percent = ((busy_s - last.busy_s) / available_s * 100.0).clamp(0.0, 100.0);
         *last = Sample { moment: now, busy_s, used_percent };
         used_percent
@@ -187,7 +202,7 @@ mod tests {
     #[test]
     fn a_busy_process_shows_and_limits_are_taken_from_the_settings() {
         let start = Timestamp::from_second(1_000).expect("moment");
-        let meter = Meter::new(Some(2), Some(1 << 30), start);
+        let meter = Meter::new(Some(2), Some(1 << 30), Arc::new(Events::new([])), start);
         let first = meter.measure(start);
         assert_eq!((first.cpu_count, first.mem_total, first.cpu_used_pct), (2, 1 << 30, 0.0));
         assert!(first.disk_total >= first.disk_free && first.disk_free > 0 && first.mem_used > 0);

@@ -8,7 +8,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linux::credential::{Credentials, assume_files};
+use linux::cgroup::Events;
+use axum::serve::ListenerExt as _;
+use linux::credential::{Credentials, assume_files, try_files};
 use rustix::fs::OFlags;
 use tokio::signal::unix::{SignalKind, signal};
 use types::SystemClock;
@@ -27,6 +29,10 @@ const THREAD_STACK_BYTES: usize = 512 * 1024;
 /// How long an idle file thread is kept: in a sandbox that is full of processes no new one could be started, and file
 /// operations must still work then.
 const THREAD_IDLE: Duration = Duration::from_hours(24);
+/// How much of a file may be on its way to the proxy: twice as much as usual, for half as many changes between the two.
+const SEND_BUFFER_BYTES: usize = 512 * 1024;
+/// How much freed memory is kept: what one upload has in its hands at a time.
+const KEPT_BYTES: i32 = 2 * 1024 * 1024;
 /// How often stopping processes are looked at.
 const POLL: Duration = Duration::from_millis(5);
 /// Where the sandbox's own program writes.
@@ -36,11 +42,15 @@ const UMASK: u32 = 0o022;
 
 /// Runs the daemon until it is told to end. The caller must not have started a thread or opened a file.
 pub fn run(settings: &Settings) -> Result<(), DaemonError> {
+    linux::heap::keep_freed(KEPT_BYTES);
     let ready = linux::child::inherit(settings.ready_fd)?;
     let outcome = linux::child::inherit(settings.listener_fd).map_err(DaemonError::from);
+    // In order, up to the first that is not there: without them causes are not told, which stops nobody.
+    let events = settings.event_fds.iter().map_while(|number| linux::child::inherit(*number).ok());
+    let events = Events::new(events.collect::<Vec<_>>());
     let started = outcome.and_then(|listener| {
         become_init()?;
-        let daemon = Daemon::new(settings, Box::new(SystemClock))?;
+        let daemon = Daemon::new(settings, events, Box::new(SystemClock))?;
         let runtime = runtime(&daemon.account.credentials)?;
         Ok((listener, daemon, runtime))
     });
@@ -74,10 +84,9 @@ fn runtime(credentials: &Credentials) -> Result<tokio::runtime::Runtime, DaemonE
     let failed = |source| DaemonError::Runtime { step: "start the runtime", source };
     let is_root = rustix::process::geteuid().is_root();
     let user = (is_root && !credentials.is_root()).then(|| credentials.clone());
-    if let Some(user) = user.clone() {
+    if let Some(user) = &user {
         // Tried once where it can be told; what fails here would fail on every thread.
-        let attempt = std::thread::Builder::new().spawn(move || assume_files(&user)).map_err(failed)?;
-        attempt.join().map_err(|_| failed(std::io::ErrorKind::Other.into()))??;
+        try_files(user)?;
     }
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,6 +94,8 @@ fn runtime(credentials: &Credentials) -> Result<tokio::runtime::Runtime, DaemonE
         .thread_stack_size(THREAD_STACK_BYTES)
         .thread_keep_alive(THREAD_IDLE)
         .on_thread_start(move || {
+            // Best effort: without it the same happens a little later.
+            let _ = linux::child::hear_nothing_of_children();
             if user.as_ref().is_some_and(|user| assume_files(user).is_err()) {
                 // A thread that acts as root on the user's behalf would be a hole; rather no daemon at all.
                 std::process::abort();
@@ -108,8 +119,6 @@ async fn live(
         let child_ended = signal(SignalKind::child()).map_err(failed("watch for ended processes"))?;
         let terminate = signal(SignalKind::terminate()).map_err(failed("watch for the end"))?;
         start_entrypoint(daemon, settings).await?;
-        // The first file thread, while there certainly is room for it.
-        tokio::task::spawn_blocking(|| ()).await.map_err(DaemonError::from)?;
         // Cheap to ask, and proves that the socket is one.
         listener.local_addr().map_err(failed("listen"))?;
         Ok((listener, child_ended, terminate))
@@ -123,6 +132,13 @@ async fn live(
         }
     };
     announce(ready, &format!("R{VERSION}\n"));
+    // The first file thread, before anybody can fill the sandbox with processes. Not before the announcement: whoever
+    // waits for it would wait for a thread to be started, which takes longer than all the rest.
+    drop(tokio::task::spawn_blocking(|| ()));
+    let listener = listener.tap_io(|stream| {
+        // Best effort: a host may allow less, and what is sent is the same.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES);
+    });
     let server = axum::serve(listener, router(Arc::clone(daemon)));
     tokio::select! {
         result = server.into_future() => {

@@ -42,6 +42,10 @@ pub struct Settings {
     /// Memory the sandbox may use, for `/system/metrics`; what the kernel shows when absent.
     #[serde(default)]
     pub memory_bytes: Option<u64>,
+    /// Inherited descriptors that tell when a limit is hit, and the limits in force: what `linux::cgroup::Events` takes,
+    /// in its order; without them nothing is told.
+    #[serde(default)]
+    pub event_fds: Vec<i32>,
     /// How long processes have to end by themselves when the sandbox stops.
     #[serde(default = "default_grace_ms")]
     pub grace_ms: u64,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use service::Tasks;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep};
@@ -25,6 +26,8 @@ const KEPT_PER_SANDBOX: usize = 8;
 const KEPT_FOR: Duration = Duration::from_mins(1);
 /// How often unused connections are looked through.
 const SWEEP_PERIOD: Duration = Duration::from_secs(10);
+/// How much of an upload may be on its way to a daemon: twice as much as usual, for half as many changes between the two.
+const SEND_BUFFER_BYTES: usize = 512 * 1024;
 /// How long to wait for a place in a daemon's queue of connections.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -134,7 +137,12 @@ async fn connect(location: &Location) -> io::Result<UnixStream> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
                 sleep(Duration::from_millis(2)).await;
             }
-            result => return result,
+            Ok(stream) => {
+                // Best effort: a host may allow less, and what is sent is the same.
+                let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
+                return Ok(stream);
+            }
+            failed => return failed,
         }
     }
 }

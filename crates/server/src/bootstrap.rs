@@ -1,7 +1,5 @@
 //! The first start: an admin, the admin's organisation and a key, without a browser.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use fs_err as fs;
@@ -30,14 +28,16 @@ pub enum AdminKey {
 }
 
 /// Makes sure that an admin, a personal organisation and a working key exist. A key that the settings name is added
-/// when it is new, so that an operator who lost the first one can say another.
+/// when it is new, so that an operator who lost the first one can say another. `lost` is the organisation that sandboxes
+/// of this host belong to: a database that was lost gets it, and the key of the file, back.
 pub async fn bootstrap(
     store: &Store,
     data_directory: &Path,
     given: Option<&str>,
+    lost: Option<OrganizationId>,
     clock: &dyn Clock,
     random: &dyn Random,
-) -> Result<AdminKey, ServerError> {
+) -> Result<(AdminKey, OrganizationId), ServerError> {
     let failed = |action: &'static str| move |source| ServerError::Store { action, source };
     let user_id = UserId(ADMIN.to_owned());
     let now = clock.now();
@@ -53,7 +53,7 @@ pub async fn bootstrap(
         organization
     } else {
         let organization = Organization {
-            id: OrganizationId::random(random),
+            id: lost.unwrap_or_else(|| OrganizationId::random(random)),
             name: "Personal".to_owned(),
             personal: true,
             created_by: user_id.clone(),
@@ -62,21 +62,29 @@ pub async fn bootstrap(
         store.organization_insert(&organization).await.map_err(failed("make the organization"))?;
         organization
     };
-    let key = match given {
-        Some(key) => key.to_owned(),
-        None if known && works(store, data_directory).await.map_err(failed("find the admin's key"))? => {
-            return Ok(AdminKey::Known);
-        }
-        None => format!("dtn_{}", types::random::hex_token(random, 32)),
+    let kept = fs::read_to_string(data_directory.join(KEY_FILE)).ok();
+    let kept = kept.map(|text| text.trim().to_owned()).filter(|key| !key.is_empty());
+    let find = |key: &str| {
+        let hash = store::api_key::hash(key);
+        async move { store.api_key_find(&hash).await.map_err(failed("find the admin's key")) }
     };
-    let hash = store::api_key::hash(&key);
-    if store.api_key_find(&hash).await.map_err(failed("find the admin's key"))?.is_some() {
+    let (key, admin_key) = match (given, kept) {
+        (Some(key), _) => (key.to_owned(), AdminKey::Given),
+        // A crash came between the file and the row, or the rows were lost: clients have this key.
+        (None, Some(key)) => (key, AdminKey::Known),
+        (None, None) => {
+            let key = format!("dtn_{}", types::random::hex_token(random, 32));
+            (key.clone(), AdminKey::Generated(key))
+        }
+    };
+    if find(&key).await?.is_some() {
         write_key(data_directory, &key)?;
-        return Ok(AdminKey::Known);
+        return Ok((AdminKey::Known, organization.id));
     }
-    // The file comes first: a crash between the two leaves a file that the next start replaces, never a key that
-    // nobody knows.
+    // The file comes first: a crash between the two leaves a key that the next start takes from the file, never one
+    // that nobody knows.
     write_key(data_directory, &key)?;
+    let hash = store::api_key::hash(&key);
     let row = ApiKey {
         id: ApiKeyId::random(random),
         organization_id: organization.id,
@@ -88,26 +96,21 @@ pub async fn bootstrap(
         expires_at: None,
     };
     store.api_key_insert(&row).await.map_err(failed("keep the admin's key"))?;
-    Ok(if given.is_some() { AdminKey::Given } else { AdminKey::Generated(key) })
-}
-
-/// Tells whether the file holds a key that the store knows: a crash may have come between the two.
-async fn works(store: &Store, data_directory: &Path) -> Result<bool, store::StoreError> {
-    let Ok(key) = fs::read_to_string(data_directory.join(KEY_FILE)) else { return Ok(false) };
-    Ok(store.api_key_find(&store::api_key::hash(key.trim())).await?.is_some())
+    Ok((admin_key, organization.id))
 }
 
 /// Writes the key where only root reads it.
 fn write_key(data_directory: &Path, key: &str) -> Result<(), ServerError> {
     let path = data_directory.join(KEY_FILE);
-    let incoming = data_directory.join("admin-api-key.incoming");
-    let write = || {
-        let mut file =
-            std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&incoming)?;
-        writeln!(file, "{key}")?;
-        fs::rename(&incoming, &path)
-    };
-    write().map_err(|source| ServerError::File { action: "write", path: path.clone(), source })
+    let text = format!("{key}\n");
+    if fs::read_to_string(&path).is_ok_and(|known| known == text) {
+        return Ok(());
+    }
+    linux::replace::replace(&path, text.as_bytes(), 0o600).map_err(|source| ServerError::File {
+        action: "write",
+        path,
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -120,21 +123,32 @@ mod tests {
     async fn the_key_is_made_once_kept_private_and_can_be_replaced() {
         let home = tempfile::tempdir().unwrap();
         let store = Store::open(&home.path().join("daytona.db")).await.unwrap();
-        let run =
-            |given: Option<&'static str>| bootstrap(&store, home.path(), given, &SystemClock, &SystemRandom);
-        let AdminKey::Generated(first) = run(None).await.unwrap() else {
-            panic!("the first start makes a key")
+        let run = async |given: Option<&'static str>| {
+            bootstrap(&store, home.path(), given, None, &SystemClock, &SystemRandom).await.unwrap().0
         };
+        let AdminKey::Generated(first) = run(None).await else { panic!("the first start makes a key") };
         let path = home.path().join(KEY_FILE);
         assert_eq!(std::fs::read_to_string(&path).unwrap().trim(), first);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(run(None).await.unwrap(), AdminKey::Known);
-        assert_eq!(run(Some("mine")).await.unwrap(), AdminKey::Given);
-        assert_eq!(run(Some("mine")).await.unwrap(), AdminKey::Known);
-        std::fs::write(&path, "never recorded").unwrap();
-        assert!(matches!(run(None).await.unwrap(), AdminKey::Generated(_)));
+        assert_eq!(run(None).await, AdminKey::Known);
+        assert_eq!(run(Some("mine")).await, AdminKey::Given);
+        assert_eq!(run(Some("mine")).await, AdminKey::Known);
+        std::fs::remove_file(&path).unwrap();
+        assert!(matches!(run(None).await, AdminKey::Generated(_)), "a file that is lost is made anew");
         for key in [first.as_str(), "mine"] {
             assert!(store.api_key_find(&store::api_key::hash(key)).await.unwrap().is_some());
         }
+    }
+
+    #[tokio::test]
+    async fn a_lost_database_gets_the_organization_and_the_key_back() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::write(home.path().join(KEY_FILE), "dtn_kept\n").unwrap();
+        let store = Store::open(&home.path().join("daytona.db")).await.unwrap();
+        let lost = OrganizationId::from_u128(7);
+        let run = bootstrap(&store, home.path(), None, Some(lost), &SystemClock, &SystemRandom);
+        assert_eq!(run.await.unwrap(), (AdminKey::Known, lost));
+        let key = store.api_key_find(&store::api_key::hash("dtn_kept")).await.unwrap().unwrap();
+        assert_eq!(key.organization_id, lost);
     }
 }

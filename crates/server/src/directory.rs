@@ -19,6 +19,9 @@ use types::{Clock, SandboxId, Timestamp};
 /// How long a use of a sandbox stands for the uses after it: writing each down would cost a write for each command.
 const ACTIVITY_SPACING: jiff::SignedDuration = jiff::SignedDuration::from_secs(5);
 
+/// How long a use waits until it is written down.
+const NOTE_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Knows who may call which sandbox, and where it is.
 #[derive(Debug)]
 pub(crate) struct Rows {
@@ -68,7 +71,10 @@ impl Directory for Rows {
             touched.insert(sandbox_id, now);
         }
         let store = self.store.clone();
+        let shutdown = self.tasks.shutdown().clone();
         self.tasks.spawn("activity note", async move {
+            // Not at once: nobody waits for it, and the command that caused it would share its processor.
+            let _ = shutdown.run_until_cancelled(tokio::time::sleep(NOTE_DELAY)).await;
             if let Err(error) = store.sandbox_touch(sandbox_id, now).await {
                 warn!(sandbox.id = %sandbox_id, "cannot note activity: {}", service::field::Chain(&error));
             }

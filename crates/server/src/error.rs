@@ -20,6 +20,9 @@ pub enum ServerError {
         "claim network {network}: another server on this host uses it; choose another with --sandbox-network"
     )]
     NetworkInUse { network: String },
+    /// All ranges of ids belong to other servers, or this server's own was taken.
+    #[error("claim ids from {start} on: other servers on this host use them; choose others with --id-range-start")]
+    IdsInUse { start: u32 },
     /// The host's links could not be read.
     #[error("find a free network for sandboxes")]
     Network { source: runner::net::NetError },

@@ -7,9 +7,12 @@
 pub mod error;
 mod embedded;
 pub mod bootstrap;
+mod neighbour;
 mod claim;
+mod discretion;
 mod local;
 mod directory;
+mod adopt;
 pub mod serve;
 
 pub use claim::instance;

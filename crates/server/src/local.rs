@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::port::{Class, Runner, RunnerError, Started};
+use engine::port::{Class, Look, Runner, RunnerError, Started};
 use runner::error::{Class as HostClass, chain};
 use runner::host::{Host, Presence};
 use runner::sandbox::spec::Spec;
 use service::Tasks;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::warn;
 use types::SandboxId;
+use types::egress::Egress;
+use types::inspection::Inspection;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+
+use crate::discretion;
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -56,13 +61,16 @@ impl LocalRunner {
         &self,
         call: impl FnOnce(&Host) -> Result<T, runner::error::RunnerError> + Send + 'static,
     ) -> Result<T, RunnerError> {
-        let host = self.host.clone();
-        match tokio::task::spawn_blocking(move || call(&host)).await {
+        // On this very thread, while another takes over what else it had to do: to hand the call to a thread and wait
+        // for its answer costs two switches, which is more than the call itself where the processors are busy.
+        let called = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&self.host)));
+        match tokio::task::block_in_place(called) {
             Ok(done) => done.map_err(translate),
-            Err(stopped) => Err(RunnerError {
+            // The panic's own words are in the log already.
+            Err(_) => Err(RunnerError {
                 class: Class::Bug,
-                action: "call the host".to_owned(),
-                source: Some(stopped.into()),
+                action: "call the host: it panicked".to_owned(),
+                source: None,
             }),
         }
     }
@@ -74,25 +82,32 @@ fn translate(error: runner::error::RunnerError) -> RunnerError {
         HostClass::Reject => Class::Reject,
         HostClass::Gone => Class::Gone,
     };
-    let action = error.to_string();
-    let source = std::error::Error::source(&error).is_some().then(|| Cause(error).into());
+    let whole = chain(&error);
+    let told = discretion::without_paths(&whole);
+    if told != whole {
+        // The tenant is told the rest without them.
+        warn!("a call of the host failed, with paths: {whole}");
+    }
+    let action = discretion::without_paths(&error.to_string());
+    let source =
+        std::error::Error::source(&error).map(|cause| Cause(discretion::without_paths(&chain(cause))).into());
     RunnerError { class, action, source }
 }
 
-/// Prints the causes below an error, whose own words are the engine's action already.
-#[derive(Debug)]
-struct Cause(runner::error::RunnerError);
+/// The causes below an error, whose own words are the engine's action already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Cause(String);
 
-impl std::fmt::Display for Cause {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::error::Error::source(&self.0).map_or(Ok(()), |cause| formatter.write_str(&chain(cause)))
-    }
+/// Returns thousandths of a processor, bytes of memory and bytes of disk.
+fn amounts(resources: Resources) -> (u32, u64, u64) {
+    let Resources { cpu, memory_gib, disk_gib, .. } = resources;
+    (cpu.saturating_mul(1000), u64::from(memory_gib) * GIBIBYTE, u64::from(disk_gib) * GIBIBYTE)
 }
 
-impl std::error::Error for Cause {}
-
 fn order(sandbox: &Sandbox) -> Spec {
-    Spec {
+    let (cpu_thousandths, memory_bytes, disk_bytes) = amounts(sandbox.resources);
+    let mut spec = Spec {
         id: sandbox.id.to_string(),
         organization_id: sandbox.organization_id.to_string(),
         region: sandbox.region.clone(),
@@ -100,11 +115,15 @@ fn order(sandbox: &Sandbox) -> Spec {
         image: sandbox.image.clone(),
         user: sandbox.user.clone(),
         environment: sandbox.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-        cpu_thousandths: sandbox.resources.cpu.saturating_mul(1000),
-        memory_bytes: u64::from(sandbox.resources.memory_gib) * GIBIBYTE,
-        disk_bytes: u64::from(sandbox.resources.disk_gib) * GIBIBYTE,
-        block_all: sandbox.network.block_all,
-    }
+        cpu_thousandths,
+        memory_bytes,
+        disk_bytes,
+        block_all: false,
+        allow_list: Vec::new(),
+        domain_allow_list: Vec::new(),
+    };
+    spec.set_network(&sandbox.network);
+    spec
 }
 
 #[async_trait]
@@ -127,8 +146,10 @@ impl Runner for LocalRunner {
     }
 
     async fn start(&self, sandbox: &Sandbox) -> Result<Started, RunnerError> {
-        let id = sandbox.id.to_string();
-        let daemon_version = self.blocking(move |host| host.start(&id)).await?;
+        let (id, network) = (sandbox.id.to_string(), sandbox.network.clone());
+        // The policy may have changed while it was stopped: it holds from the first packet on.
+        let start = move |host: &Host| host.set_network(&id, &network).and_then(|()| host.start(&id));
+        let daemon_version = self.blocking(start).await?;
         self.watch(sandbox.id);
         Ok(Started { daemon_version })
     }
@@ -141,16 +162,36 @@ impl Runner for LocalRunner {
         self.blocking(move |host| host.destroy(&id.to_string())).await
     }
 
-    async fn observe(&self, id: SandboxId) -> Result<Observed, RunnerError> {
-        let presence = self.blocking(move |host| host.observe(&id.to_string())).await?;
-        Ok(match presence {
+    async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError> {
+        let seen = self.blocking(move |host| host.observe(&id.to_string())).await?;
+        let observed = match seen.presence {
             Presence::Absent => Observed::Absent,
             Presence::Stopped => Observed::Stopped,
             Presence::Started => Observed::Started,
-        })
+        };
+        Ok(Look { observed, ended: seen.ended })
     }
 
-    async fn set_network(&self, id: SandboxId, network: Network) -> Result<(), RunnerError> {
-        self.blocking(move |host| host.set_block_all(&id.to_string(), network.block_all)).await
+    async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {
+        let network = network.clone();
+        self.blocking(move |host| host.set_network(&id.to_string(), &network)).await
+    }
+
+    async fn resize(&self, id: SandboxId, resources: Resources) -> Result<(), RunnerError> {
+        let (cpu_thousandths, memory_bytes, disk_bytes) = amounts(resources);
+        self.blocking(move |host| host.resize(&id.to_string(), cpu_thousandths, memory_bytes, disk_bytes))
+            .await
+    }
+
+    async fn inspect(&self, id: SandboxId) -> Result<Inspection, RunnerError> {
+        let look = move |host: &Host| {
+            let id = id.to_string();
+            Ok(Inspection { isolation: host.isolation(&id)?, conditions: host.conditions(&id)? })
+        };
+        self.blocking(look).await
+    }
+
+    async fn egress(&self, id: SandboxId) -> Result<Egress, RunnerError> {
+        self.blocking(move |host| host.egress(&id.to_string())).await
     }
 }

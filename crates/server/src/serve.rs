@@ -11,18 +11,20 @@ use axum::Router;
 use engine::Engine;
 use engine::port::Runner;
 use fs_err as fs;
-use runner::host::{self, Host};
+use runner::host::Host;
 use runner::net;
 use service::config::Config;
 use service::field::Chain;
 use service::{Settings, Tasks, env};
 use store::Store;
+use store::db::Opened;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use types::resource::Resources;
 use types::{Clock, Random, SandboxId, SystemClock, SystemRandom};
 
+use crate::adopt;
 use crate::bootstrap::{AdminKey, bootstrap};
 use crate::claim::Claim;
 use crate::directory::Rows;
@@ -34,8 +36,8 @@ use crate::local::LocalRunner;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Where servers of one host agree who uses which network.
 const LOCKS: &str = "/run/daytona";
-/// Disks kept ready for sandboxes of the default size.
-const READY_DISKS: usize = 8;
+/// How many disks and first processes are kept ready for sandboxes of the usual size.
+const READY: usize = 8;
 /// Processes and threads of one sandbox.
 const PROCESSES: u32 = 4096;
 /// How long a daemon may take to answer; far more than it needs on a busy host.
@@ -74,13 +76,19 @@ impl Server {
         let data_directory = prepare(&settings.data_dir)?;
         let said = config.values.is_said(&env::SANDBOX_NETWORK);
         let claim = Claim::take(&data_directory, &settings.sandbox, said, Path::new(LOCKS))?;
-        let store = Store::open(&data_directory.join("daytona.db"))
-            .await
-            .map_err(|source| ServerError::Store { action: "open the tables", source })?;
+        let dead: Vec<String> = claim.dead.iter().map(|instance| group_parent(instance)).collect();
+        if let Err(error) = runner::ruins::remove_groups(&dead) {
+            warn!("cannot clean up after other servers: {}", Chain(&error));
+        }
+        let store = open_store(&data_directory.join("daytona.db")).await?;
         let given = settings.api.admin_api_key.as_ref().map(service::secret::Secret::expose);
-        let admin_key = bootstrap(&store, &data_directory, given, &*clock, &*random).await?;
+        let orders = runner::roll::read(&data_directory);
+        let lost = adopt::organization(&orders);
+        let (admin_key, organization) =
+            bootstrap(&store, &data_directory, given, lost, &*clock, &*random).await?;
         let host =
             open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
+        adopt::adopt(&store, &host, orders, organization, &*clock, &*random).await?;
 
         let tasks = Tasks::new();
         let (ended, news) = tokio::sync::mpsc::unbounded_channel();
@@ -88,7 +96,7 @@ impl Server {
         let runner: Arc<dyn Runner> = local.clone();
         let engine =
             Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
-        watch_running(&store, &host, &local).await?;
+        watch_running(&store, &local).await?;
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
 
         let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
@@ -136,6 +144,33 @@ impl Server {
     }
 }
 
+/// Opens the database. A damaged one is replaced by what can be saved of it: refusing to start would keep everybody from
+/// sandboxes that are unharmed. The damaged file stays.
+async fn open_store(path: &Path) -> Result<Store, ServerError> {
+    let failed = |source| ServerError::Store { action: "open the tables", source };
+    let Opened { store, repair } = Store::open_or_repair(path).await.map_err(failed)?;
+    if let Some(repair) = repair {
+        let saved = repair
+            .saved
+            .iter()
+            .map(|(table, rows, whole)| format!("{table} {rows}{}", if *whole { "" } else { " (not all)" }));
+        error!(
+            "the database {} was damaged ({}). Rows saved: {}. The damaged file is kept as {}. Sandboxes of this host \
+             are taken in from its own records; keys that were lost must be made anew",
+            path.display(),
+            repair.damage,
+            saved.collect::<Vec<_>>().join(", "),
+            repair.aside.display()
+        );
+    }
+    Ok(store)
+}
+
+/// Names the control groups of a server.
+fn group_parent(instance: &str) -> String {
+    format!("daytona-{instance}")
+}
+
 /// Makes the data directory, readable by root alone, and returns its one true path.
 fn prepare(directory: &Path) -> Result<PathBuf, ServerError> {
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
@@ -159,12 +194,13 @@ async fn open_host(
     if resolvers.is_empty() {
         resolvers.extend(PUBLIC_RESOLVERS);
     }
-    let subnet = |network: &service::network::Ipv4Network| {
+    let subnet = |network: &types::network::Ipv4Network| {
         net::subnet::Subnet::around(network.address, network.prefix_length)
     };
-    let host_settings = host::Settings {
+    let usual = Resources::default();
+    let host_settings = runner::settings::Settings {
         data_directory,
-        instance: format!("daytona-{}", claim.instance),
+        instance: group_parent(&claim.instance),
         spawner,
         id_base: claim.id_base,
         id_ranges: settings.sandbox.id_range_count,
@@ -174,10 +210,14 @@ async fn open_host(
             pool: claim.network,
             allowed: settings.sandbox.network_allow.iter().map(subnet).collect(),
             resolvers,
+            upstreams: net::resolver::upstreams(&known),
             ..net::Settings::default()
         },
-        ready_disks: READY_DISKS,
-        ready_disk_bytes: u64::from(Resources::default().disk_gib) << 30,
+        ready_disks: READY,
+        ready_disk_bytes: u64::from(usual.disk_gib) << 30,
+        ready_cells: READY,
+        ready_cpu_thousandths: usual.cpu * 1000,
+        ready_memory_bytes: u64::from(usual.memory_gib) << 30,
         processes: PROCESSES,
         boot_timeout_ms: BOOT_TIMEOUT_MS,
         grace_ms: STOP_GRACE_MS,
@@ -198,15 +238,8 @@ async fn open_host(
 }
 
 /// Watches what ran already when the server started.
-async fn watch_running(store: &Store, host: &Host, local: &LocalRunner) -> Result<(), ServerError> {
+async fn watch_running(store: &Store, local: &LocalRunner) -> Result<(), ServerError> {
     let failed = |source| ServerError::Store { action: "list sandboxes", source };
-    for id in host.ids() {
-        let Ok(sandbox) = id.parse::<SandboxId>() else { continue };
-        if store.sandbox_get(sandbox).await.map_err(failed)?.is_none() {
-            // Not removed: the rows may be those of a backup, and its files somebody's only copy.
-            warn!(sandbox.id = %id, "sandbox {id} is on this host and unknown to the database");
-        }
-    }
     let running = store.sandbox_list_claimed().await;
     for sandbox in running.map_err(failed)? {
         local.watch(sandbox.id);

@@ -23,6 +23,14 @@ describe('commands', () => {
     assert.equal(result, "$HOME \"d\" 's' `t` ünï😀\n")
   })
 
+  test('a limit that is hit: the SDK takes an answer that tells the cause', patience, async () => {
+    const { process } = await box()
+    const hog = 'a = []\nwhile True: a.append(bytearray(16 << 20))'
+    assert.equal((await process.executeCommand(`python3 -c '${hog}'`)).exitCode, 137)
+    assert.notEqual((await process.codeRun(hog)).exitCode, 0)
+    assert.equal((await process.executeCommand('echo here')).result, 'here\n')
+  })
+
   test('command not found', patience, async () => {
     const { process } = await box()
     assert.equal((await process.executeCommand('no-such-command-at-all')).exitCode, 127)

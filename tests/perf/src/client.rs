@@ -3,8 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
+
+/// How much is handed to the kernel at once.
+const PIECE_BYTES: usize = 1024 * 1024;
 
 /// A connection that asks with one key.
 #[derive(Debug)]
@@ -12,6 +15,13 @@ pub(crate) struct Client {
     stream: BufReader<TcpStream>,
     host: String,
     key: String,
+}
+
+/// How the body of an answer is delimited.
+#[derive(Debug, Clone, Copy)]
+enum Length {
+    Known(u64),
+    Chunked,
 }
 
 impl Client {
@@ -26,31 +36,98 @@ impl Client {
     /// Sends a request and returns the body of its answer, which must be a success.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &Value) -> Result<Value> {
         let body = body.to_string();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
-            self.host,
-            self.key,
-            body.len()
-        );
+        let mut request = self.head(method, path, "application/json", body.len() as u64);
+        request.push_str(&body);
         self.stream.get_mut().write_all(request.as_bytes())?;
+        self.answer(method, path)
+    }
+
+    /// Uploads `bytes` bytes of one value as a bare body.
+    pub(crate) fn upload(&mut self, path: &str, bytes: u64) -> Result<()> {
+        let head = self.head("POST", path, "application/octet-stream", bytes);
+        let piece = vec![b'x'; PIECE_BYTES];
+        let stream = self.stream.get_mut();
+        stream.write_all(head.as_bytes())?;
+        let mut left = bytes;
+        while left > 0 {
+            let wanted = usize::try_from(left).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+            stream.write_all(piece.get(..wanted).unwrap_or_default())?;
+            left -= wanted as u64;
+        }
+        self.answer("POST", path).map(drop)
+    }
+
+    /// Sends a form that was put together before.
+    pub(crate) fn send_form(&mut self, path: &str, boundary: &str, form: &[u8]) -> Result<Value> {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let head = self.head("POST", path, &kind, form.len() as u64);
+        let stream = self.stream.get_mut();
+        stream.write_all(head.as_bytes())?;
+        stream.write_all(form)?;
+        self.answer("POST", path)
+    }
+
+    /// Downloads a file and returns how many bytes it had.
+    pub(crate) fn download(&mut self, path: &str) -> Result<u64> {
+        let head = self.head("GET", path, "application/json", 0);
+        self.stream.get_mut().write_all(head.as_bytes())?;
+        let Length::Known(length) = self.start_of_answer("GET", path)? else {
+            bail!("GET {path}: a file came without its length");
+        };
+        let mut piece = vec![0; PIECE_BYTES];
+        let mut left = length;
+        while left > 0 {
+            let read = self.stream.read(&mut piece)?;
+            ensure!(read > 0, "GET {path}: the answer ended {left} bytes early");
+            left = left.checked_sub(read as u64).context("more came than was promised")?;
+        }
+        Ok(length)
+    }
+
+    fn head(&self, method: &str, path: &str, kind: &str, length: u64) -> String {
+        format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n",
+            self.host, self.key,
+        )
+    }
+
+    fn answer(&mut self, method: &str, path: &str) -> Result<Value> {
+        let length = self.start_of_answer(method, path)?;
+        let text = self.body(length)?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&text).with_context(|| format!("read the answer to {method} {path}"))
+    }
+
+    /// Reads an answer's head; anything but a success is an error with its body.
+    fn start_of_answer(&mut self, method: &str, path: &str) -> Result<Length> {
         let status = self.line()?;
-        let mut length = None;
-        let mut chunked = false;
+        let mut length = Length::Known(0);
         loop {
             let line = self.line()?.to_ascii_lowercase();
             if line.is_empty() {
                 break;
             }
             if let Some(value) = line.strip_prefix("content-length:") {
-                length = Some(value.trim().parse::<usize>()?);
+                length = Length::Known(value.trim().parse()?);
             }
-            chunked |= line.starts_with("transfer-encoding:") && line.contains("chunked");
+            if line.starts_with("transfer-encoding:") && line.contains("chunked") {
+                length = Length::Chunked;
+            }
         }
-        let text = if chunked { self.chunks()? } else { self.bytes(length.unwrap_or_default())? };
         if !status.contains(" 200 ") {
+            let text = self.body(length)?;
             bail!("{method} {path}: {status}: {}", String::from_utf8_lossy(&text));
         }
-        serde_json::from_slice(&text).with_context(|| format!("read the answer to {method} {path}"))
+        Ok(length)
+    }
+
+    fn body(&mut self, length: Length) -> Result<Vec<u8>> {
+        match length {
+            Length::Known(length) => self.bytes(usize::try_from(length)?),
+            Length::Chunked => self.chunks(),
+        }
     }
 
     fn line(&mut self) -> Result<String> {

@@ -103,15 +103,43 @@ pub(crate) fn answer() -> Result<()> {
 }
 
 /// Spawns a shell that prints two letters, reads them and waits: the least that running a command can cost.
-pub(crate) fn spawns(rounds: usize) -> Result<Vec<f64>> {
+pub(crate) fn spawns(shell: &str, rounds: usize) -> Result<Vec<f64>> {
     let mut samples = Vec::with_capacity(rounds);
     for _ in 0..rounds {
         let started = Instant::now();
-        let output = Command::new("/bin/sh").args(["-c", "echo hi"]).stdin(Stdio::null()).output()?;
+        let output = Command::new(shell).args(["-c", "echo hi"]).stdin(Stdio::null()).output()?;
         samples.push(started.elapsed().as_secs_f64() * 1000.0);
         if output.stdout != b"hi\n" {
             bail!("the shell printed something else");
         }
     }
     Ok(samples)
+}
+
+/// Copies `bytes` bytes from one thread to another over the loopback interface and returns megabytes per second: the
+/// most that a transfer can reach.
+pub(crate) fn loopback(bytes: u64) -> Result<f64> {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    let reader = std::thread::spawn(move || -> std::io::Result<u64> {
+        let (mut stream, _) = listener.accept()?;
+        let mut piece = vec![0; 1024 * 1024];
+        let mut all = 0;
+        loop {
+            match stream.read(&mut piece)? {
+                0 => return Ok(all),
+                read => all += read as u64,
+            }
+        }
+    });
+    let started = Instant::now();
+    let mut stream = std::net::TcpStream::connect(address)?;
+    let piece = vec![b'x'; 1024 * 1024];
+    for _ in 0..bytes / piece.len() as u64 {
+        stream.write_all(&piece)?;
+    }
+    drop(stream);
+    let read = reader.join().map_err(|_| anyhow::anyhow!("the reading thread panicked"))??;
+    Ok(crate::megabytes(read) / started.elapsed().as_secs_f64())
 }

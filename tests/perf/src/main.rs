@@ -1,28 +1,51 @@
 //! Measures the product against the floor, back to back: absolute times of a machine drift, the ratio does not.
 #![forbid(unsafe_code)]
 
+mod sample;
+mod report;
+mod machine;
 mod client;
 mod floor;
 mod product;
-mod sample;
+mod latency;
+mod throughput;
+mod density;
+mod transfer;
+mod bulk;
+mod docker;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-use crate::sample::{Row, Samples};
+use crate::product::Product;
+use crate::report::Report;
+use crate::sample::Samples;
 
-/// Prints median, p95 and p99 of each step and its ratio to the floor.
+/// Prints median, p95 and p99 of each step and its ratio to the floor, and what else was asked for.
 #[derive(Debug, Parser)]
 struct Args {
     /// Also write the numbers as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// What is measured; everything when nothing is said.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Topic>,
     /// How often each container step is measured.
     #[arg(long, default_value_t = 60)]
     rounds: usize,
+    /// How many idle sandboxes `density` makes.
+    #[arg(long, default_value_t = 1_000)]
+    sandboxes: usize,
+    /// How many seconds `throughput` lasts.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// A Python that has the official SDK, for `transfer`.
+    #[arg(long, env = "DAYTONA_SDK_PYTHON")]
+    sdk: Option<PathBuf>,
     /// The program under test.
     #[arg(long, env = "DAYTONA")]
     daytona: PathBuf,
@@ -34,6 +57,37 @@ struct Args {
     probe: Option<PathBuf>,
 }
 
+/// One thing to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Topic {
+    /// Create to started, to the first output, and the first command alone.
+    Create,
+    /// A command, and a call that runs none.
+    Exec,
+    /// Delete until it is answered.
+    Delete,
+    /// Sixteen clients that create and delete.
+    Throughput,
+    /// Many idle sandboxes.
+    Density,
+    /// A gibibyte up and down.
+    Transfer,
+    /// A thousand files in one call.
+    Bulk,
+    /// A container engine beside it.
+    Docker,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub(crate) struct Selection(Vec<Topic>);
+
+impl Selection {
+    pub(crate) fn has(&self, topic: Topic) -> bool {
+        self.0.is_empty() || self.0.contains(&topic)
+    }
+}
+
 fn main() -> Result<()> {
     if std::env::args().nth(1).as_deref() == Some(floor::ANSWER) {
         return floor::answer();
@@ -42,70 +96,68 @@ fn main() -> Result<()> {
     if let Some(layer) = &args.probe {
         return floor::probe(layer, args.rounds);
     }
-    let mut product = product::Product::start(&args.daytona, &args.image)?;
-    let layer = product.layer()?;
-    let mut measured = Measured::default();
-    // In turns, so that a slow minute of the machine slows both.
-    let turns = 4;
-    for turn in 0..turns {
-        note(&format!("turn {} of {turns}", turn + 1));
-        let rounds = args.rounds.div_ceil(turns);
-        measured.floor_container.extend(floor::containers(&layer, rounds)?);
-        measured.floor_spawn.extend(floor::spawns(rounds * 4)?);
-        product.rounds(rounds, &mut measured)?;
+    let selection = Selection(args.only.clone());
+    let mut report = Report::default();
+    let product = Product::start(&args.daytona, &args.image)?;
+    let outcome = measure(&args, &selection, &product, &mut report);
+    if outcome.is_err() {
+        note("it broke off; what was measured until then follows");
+        product.sweep()?;
     }
+    report.print();
     product.stop()?;
-    let rows = measured.rows()?;
-    print(&rows);
+    outcome?;
     if let Some(path) = &args.json {
-        let document: serde_json::Map<_, _> =
-            rows.iter().map(|row| (row.name.to_owned(), row.json())).collect();
-        let text = serde_json::to_string_pretty(&document)?;
+        let text = serde_json::to_string_pretty(&report.json())?;
         std::fs::write(path, text + "\n").with_context(|| format!("write {}", path.display()))?;
     }
     Ok(())
 }
 
-/// Everything that one run measures.
-#[derive(Debug, Default)]
-pub(crate) struct Measured {
-    floor_container: Samples,
-    floor_spawn: Samples,
-    create_started: Samples,
-    create_first_output: Samples,
-    exec: Samples,
-    delete: Samples,
+fn measure(args: &Args, selection: &Selection, product: &Product, report: &mut Report) -> Result<()> {
+    let floors = Floors::measure(&product.layer()?)?;
+    if [Topic::Create, Topic::Exec, Topic::Delete].into_iter().any(|topic| selection.has(topic)) {
+        latency::measure(product, args.rounds, selection, report)?;
+    }
+    if selection.has(Topic::Throughput) {
+        throughput::measure(product, Duration::from_secs(args.seconds), floors.container, report)?;
+    }
+    if selection.has(Topic::Bulk) {
+        bulk::measure(product, report)?;
+    }
+    if selection.has(Topic::Transfer) {
+        transfer::measure(product, args.sdk.as_deref().filter(|path| path.exists()), report)?;
+    }
+    if selection.has(Topic::Density) {
+        density::measure(product, args.sandboxes, report)?;
+    }
+    if selection.has(Topic::Docker) {
+        docker::measure(&args.image, floors, report)?;
+    }
+    Ok(())
 }
 
-impl Measured {
-    fn rows(&self) -> Result<Vec<Row>> {
-        let container = self.floor_container.percentile(50)?;
-        let spawn = self.floor_spawn.percentile(50)?;
-        [
-            ("create_started", &self.create_started, container),
-            ("create_first_output", &self.create_first_output, container),
-            ("exec", &self.exec, spawn),
-            ("delete", &self.delete, container),
-            ("floor_container", &self.floor_container, container),
-            ("floor_spawn", &self.floor_spawn, spawn),
-        ]
-        .into_iter()
-        .map(|(name, samples, floor)| samples.row(name, floor))
-        .collect()
+/// Medians in milliseconds, for rows that are not measured in turns with their floor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Floors {
+    pub(crate) container: f64,
+    pub(crate) spawn: f64,
+}
+
+impl Floors {
+    fn measure(layer: &Path) -> Result<Self> {
+        let (mut container, mut spawn) = (Samples::default(), Samples::default());
+        container.extend(floor::containers(layer, 20)?);
+        spawn.extend(floor::spawns("/bin/sh", 40)?);
+        Ok(Self { container: container.percentile(50)?, spawn: spawn.percentile(50)? })
     }
 }
 
-fn print(rows: &[Row]) {
-    let mut out = std::io::stdout();
-    let _ = writeln!(
-        out,
-        "{:<22}{:>6}{:>10}{:>10}{:>10}{:>12}",
-        "step (ms)", "n", "p50", "p95", "p99", "p50 / floor"
-    );
-    for row in rows {
-        let Row { name, n, p50, p95, p99, ratio } = row;
-        let _ = writeln!(out, "{name:<22}{n:>6}{p50:>10.2}{p95:>10.2}{p99:>10.2}{ratio:>12.2}");
-    }
+/// Returns a number of bytes in megabytes.
+pub(crate) fn megabytes(bytes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let bytes = bytes as f64;
+    bytes / 1e6
 }
 
 fn note(text: &str) {

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::Measured;
 use crate::client::Client;
-
-/// How many commands run in one sandbox for each round of the rest.
-const COMMANDS_PER_ROUND: usize = 4;
 
 /// A server of this run alone, in a directory of its own.
 #[derive(Debug)]
@@ -19,7 +15,8 @@ pub(crate) struct Product {
     server: Child,
     home: PathBuf,
     daytona: PathBuf,
-    client: Client,
+    url: String,
+    key: String,
 }
 
 impl Product {
@@ -38,16 +35,36 @@ impl Product {
             .args(["server", "--port", "0", "--log-level", "warn", "--data-dir"])
             .arg(&home)
             .stdin(Stdio::null())
+            .stdout(Stdio::null())
             .spawn()?;
-        let client = match connect(&mut server, &home) {
-            Ok(client) => client,
+        match announcement(&mut server, &home) {
+            Ok((url, key)) => Ok(Self { server, home, daytona: daytona.to_owned(), url, key }),
             Err(error) => {
                 let _ = server.kill();
                 let _ = server.wait();
-                return Err(error);
+                Err(error)
             }
-        };
-        Ok(Self { server, home, daytona: daytona.to_owned(), client })
+        }
+    }
+
+    /// Opens a connection to the server.
+    pub(crate) fn connect(&self) -> Result<Client> {
+        Client::connect(&self.url, &self.key)
+    }
+
+    /// Returns the address of the API and the key for it, as SDKs take them.
+    pub(crate) fn address(&self) -> (String, &str) {
+        (format!("{}/api", self.url), &self.key)
+    }
+
+    /// Returns the server's process id.
+    pub(crate) fn pid(&self) -> Result<i32> {
+        i32::try_from(self.server.id()).context("a process id")
+    }
+
+    /// Returns where the server keeps its data.
+    pub(crate) fn home(&self) -> &Path {
+        &self.home
     }
 
     /// Returns where the image's layer is unpacked, for the floor to use the same.
@@ -62,52 +79,24 @@ impl Product {
         Ok(self.home.join("images/layers").join(digest))
     }
 
-    /// Creates, uses and deletes sandboxes, one at a time.
-    pub(crate) fn rounds(&mut self, rounds: usize, measured: &mut Measured) -> Result<()> {
-        // One for warmth: the first request of a connection pays for it.
-        self.round(&mut Measured::default())?;
-        for _ in 0..rounds {
-            self.round(measured)?;
+    /// Deletes whatever sandboxes there are: they would outlive the server, and its data.
+    pub(crate) fn sweep(&self) -> Result<()> {
+        let mut client = self.connect()?;
+        loop {
+            let page = client.send("GET", "/api/sandbox?limit=200", &json!({}))?;
+            let items = page.get("items").and_then(Value::as_array).context("the list of sandboxes")?;
+            if items.is_empty() {
+                return Ok(());
+            }
+            for id in items.iter().filter_map(|item| item.get("id").and_then(Value::as_str)) {
+                delete(&mut client, id)?;
+            }
         }
-        Ok(())
-    }
-
-    fn round(&mut self, measured: &mut Measured) -> Result<()> {
-        let started = Instant::now();
-        let sandbox = self.client.send("POST", "/api/sandbox", &json!({}))?;
-        measured.create_started.push(started.elapsed());
-        let id = sandbox.get("id").and_then(Value::as_str).context("the sandbox has no id")?.to_owned();
-        ensure!(
-            sandbox.get("state").and_then(Value::as_str) == Some("started"),
-            "it is not started: {sandbox}"
-        );
-        self.say_hello(&id)?;
-        measured.create_first_output.push(started.elapsed());
-        for _ in 0..COMMANDS_PER_ROUND {
-            let started = Instant::now();
-            self.say_hello(&id)?;
-            measured.exec.push(started.elapsed());
-        }
-        let started = Instant::now();
-        self.client.send("DELETE", &format!("/api/sandbox/{id}"), &json!({}))?;
-        measured.delete.push(started.elapsed());
-        Ok(())
-    }
-
-    fn say_hello(&mut self, id: &str) -> Result<()> {
-        let path = format!("/toolbox/{id}/process/execute");
-        let answer = self.client.send("POST", &path, &json!({ "command": "echo hi" }))?;
-        ensure!(
-            answer.get("result").and_then(Value::as_str) == Some("hi\n"),
-            "it printed something else: {answer}"
-        );
-        Ok(())
     }
 
     /// Stops the server and removes everything it kept.
     pub(crate) fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.server.id())?;
-        if let Some(pidfd) = linux::process::open(pid)? {
+        if let Some(pidfd) = linux::process::open(self.pid()?)? {
             linux::process::terminate(pidfd)?;
         }
         let ended = self.server.wait()?;
@@ -116,8 +105,29 @@ impl Product {
     }
 }
 
-/// Waits for the server's announcement.
-fn connect(server: &mut Child, home: &Path) -> Result<Client> {
+/// Creates a sandbox, which must be started when the answer comes, and returns its id.
+pub(crate) fn create(client: &mut Client, order: &Value) -> Result<String> {
+    let sandbox = client.send("POST", "/api/sandbox", order)?;
+    let id = sandbox.get("id").and_then(Value::as_str).context("the sandbox has no id")?.to_owned();
+    ensure!(sandbox.get("state").and_then(Value::as_str) == Some("started"), "it is not started: {sandbox}");
+    Ok(id)
+}
+
+/// Deletes a sandbox.
+pub(crate) fn delete(client: &mut Client, id: &str) -> Result<()> {
+    client.send("DELETE", &format!("/api/sandbox/{id}"), &json!({})).map(drop)
+}
+
+/// Runs a command and returns what it printed; it must succeed.
+pub(crate) fn execute(client: &mut Client, id: &str, command: &str) -> Result<String> {
+    let path = format!("/toolbox/{id}/process/execute");
+    let answer = client.send("POST", &path, &json!({ "command": command }))?;
+    ensure!(answer.get("exitCode").and_then(Value::as_i64) == Some(0), "`{command}` failed: {answer}");
+    Ok(answer.get("result").and_then(Value::as_str).context("no result")?.to_owned())
+}
+
+/// Waits for the server's announcement and returns its address and key.
+fn announcement(server: &mut Child, home: &Path) -> Result<(String, String)> {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(ended) = server.try_wait()? {
@@ -127,7 +137,7 @@ fn connect(server: &mut Child, home: &Path) -> Result<Client> {
             let state: Value = serde_json::from_str(&text)?;
             let url = state.get("url").and_then(Value::as_str).context("no address in server.json")?;
             let key = std::fs::read_to_string(home.join("admin-api-key"))?;
-            return Client::connect(url, key.trim());
+            return Ok((url.to_owned(), key.trim().to_owned()));
         }
         ensure!(Instant::now() < deadline, "the server did not start within a minute");
         std::thread::sleep(Duration::from_millis(20));

@@ -3,30 +3,26 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use serde_json::{Value, json};
 
-/// Durations of one step.
-#[derive(Debug, Default)]
+/// Durations of one step, in milliseconds.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Samples(Vec<f64>);
-
-/// One line of the report, in milliseconds.
-#[derive(Debug)]
-pub(crate) struct Row {
-    pub(crate) name: &'static str,
-    pub(crate) n: usize,
-    pub(crate) p50: f64,
-    pub(crate) p95: f64,
-    pub(crate) p99: f64,
-    pub(crate) ratio: f64,
-}
 
 impl Samples {
     pub(crate) fn push(&mut self, duration: Duration) {
         self.0.push(duration.as_secs_f64() * 1000.0);
     }
 
-    pub(crate) fn extend(&mut self, milliseconds: Vec<f64>) {
+    pub(crate) fn extend(&mut self, milliseconds: impl IntoIterator<Item = f64>) {
         self.0.extend(milliseconds);
+    }
+
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.0
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Returns the smallest sample that `percent` of all are not above (nearest rank).
@@ -35,26 +31,6 @@ impl Samples {
         sorted.sort_by(f64::total_cmp);
         let rank = (percent * sorted.len()).div_ceil(100).max(1);
         sorted.get(rank - 1).copied().context("nothing was measured")
-    }
-
-    pub(crate) fn row(&self, name: &'static str, floor: f64) -> Result<Row> {
-        let p50 = self.percentile(50)?;
-        let (p95, p99) = (self.percentile(95)?, self.percentile(99)?);
-        Ok(Row { name, n: self.0.len(), p50, p95, p99, ratio: p50 / floor })
-    }
-}
-
-impl Row {
-    pub(crate) fn json(&self) -> Value {
-        let round = |value: f64| (value * 1000.0).round() / 1000.0;
-        json!({
-            "unit": "ms",
-            "n": self.n,
-            "p50": round(self.p50),
-            "p95": round(self.p95),
-            "p99": round(self.p99),
-            "ratio_to_floor_p50": round(self.ratio),
-        })
     }
 }
 

@@ -61,8 +61,8 @@ async fn serve(config: &Config, listener: Option<TcpListener>, spawner: Vec<Stri
     }
     let state = json!({ "url": server.url, "pid": std::process::id() });
     let path = data_dir.join(STATE_FILE);
-    let incoming = data_dir.join("server.incoming");
-    fs_err::write(&incoming, state.to_string()).and_then(|()| fs_err::rename(&incoming, &path))?;
+    linux::replace::replace_soon(&path, state.to_string().as_bytes(), 0o600)
+        .with_context(|| format!("write {}", path.display()))?;
     output::note(&format!("listening on {}; the API is at {}/api", server.url, server.url));
     server.run(signals).await;
     fs_err::remove_file(&path)?;

@@ -7,25 +7,23 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+/// Keeps what servers of a directory say.
+const LOG: &str = "said.log";
+
 /// A server process. What it leaves running ends with the test that started it.
 pub(crate) struct Serving {
     child: Child,
     home: PathBuf,
     host: String,
     key: String,
+    /// Whether its sandboxes are to outlive it.
+    left: bool,
 }
 
 impl Serving {
     /// Imports the tiny image and starts a server on a free port.
     pub(crate) fn start(home: &Path) -> Self {
-        let archive = testkit::rootfs::tiny(home).unwrap();
-        let imported = Command::new(env!("CARGO_BIN_EXE_daytona"))
-            .args(["image", "import", "--name", "daytona-default", "--user", "daytona", "--data-dir"])
-            .args([home, &archive])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(imported.success());
+        import(home, "daytona-default");
         Self::launch(home)
     }
 
@@ -33,16 +31,16 @@ impl Serving {
     pub(crate) fn launch(home: &Path) -> Self {
         let state = home.join("server.json");
         let _ = std::fs::remove_file(&state);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_daytona"))
-            .args(["server", "--port", "0", "--log-level", "warn", "--data-dir"])
-            .arg(home)
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::adopt(process(home, &[]), home)
+    }
+
+    /// Waits until a server that was started answers; `home` is its directory as this process sees it.
+    pub(crate) fn adopt(mut child: Child, home: &Path) -> Self {
+        let state = home.join("server.json");
         let deadline = Instant::now() + Duration::from_mins(1);
         let host = loop {
             if let Some(ended) = child.try_wait().unwrap() {
-                panic!("the server ended with {ended}");
+                panic!("the server ended with {ended}: {}", said(home));
             }
             let announced = std::fs::read_to_string(&state).ok();
             let announced = announced.and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -50,10 +48,43 @@ impl Serving {
                 break url.strip_prefix("http://").unwrap().to_owned();
             }
             assert!(Instant::now() < deadline, "the server does not start");
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(2));
         };
         let key = std::fs::read_to_string(home.join("admin-api-key")).unwrap().trim().to_owned();
-        Self { child, home: home.to_owned(), host, key }
+        Self { child, home: home.to_owned(), host, key, left: false }
+    }
+
+    /// Starts a server and kills it after a moment, wherever it is by then.
+    pub(crate) fn start_and_kill(home: &Path, moment: Duration) {
+        let mut child = process(home, &[]);
+        std::thread::sleep(moment);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Returns the server's process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills the process that clones for the server, and only that.
+    pub(crate) fn kill_spawner(&self) {
+        for pid in children(self.child.id()) {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            if command.split(|byte| *byte == 0).any(|word| word == b"spawner")
+                && let Ok(Some(pidfd)) = linux::process::open(pid)
+            {
+                linux::process::kill(&pidfd).unwrap();
+            }
+        }
+    }
+
+    /// Asks the server to end and does not wait for it.
+    pub(crate) fn ask_to_end(&self) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        if let Ok(Some(pidfd)) = linux::process::open(pid) {
+            linux::process::terminate(pidfd).unwrap();
+        }
     }
 
     /// Sends one request on a connection of its own.
@@ -102,6 +133,7 @@ impl Serving {
 
     /// Ends the server as a crash does.
     pub(crate) fn crash(mut self) -> PathBuf {
+        self.left = true;
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.home.clone()
@@ -109,6 +141,7 @@ impl Serving {
 
     /// Asks the server to end and waits for it.
     pub(crate) fn stop(mut self) -> PathBuf {
+        self.left = true;
         let pid = i32::try_from(self.child.id()).unwrap();
         linux::process::terminate(linux::process::open(pid).unwrap().unwrap()).unwrap();
         let ended = self.child.wait().unwrap();
@@ -118,10 +151,68 @@ impl Serving {
 }
 
 impl Drop for Serving {
+    /// Ends what a failed test left, so that it is in nobody's way.
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.left || !self.home.join("ids").exists() {
+            return;
+        }
+        let host = census(&self.home);
+        for pid in host.processes.iter().filter_map(|process| process.split(' ').next()?.parse().ok()) {
+            if let Ok(Some(pidfd)) = linux::process::open(pid) {
+                let _ = linux::process::kill(&pidfd);
+                let _ = linux::process::wait(&pidfd, 5000);
+            }
+        }
+        for group in &host.groups {
+            let _ = std::fs::remove_dir(group);
+        }
     }
+}
+
+/// Imports the tiny image under a name.
+pub(crate) fn import(home: &Path, name: &str) {
+    let archive = testkit::rootfs::tiny(home).unwrap();
+    let imported = Command::new(env!("CARGO_BIN_EXE_daytona"))
+        .args(["image", "import", "--name", name, "--user", "daytona", "--data-dir"])
+        .args([home, &archive])
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(imported.success());
+}
+
+/// Starts the server's process; what it says goes to a file in its directory.
+pub(crate) fn process(home: &Path, settings: &[&str]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(home.join(LOG)).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_daytona"))
+        .args(["server", "--port", "0", "--log-level", "warn", "--data-dir"])
+        .arg(home)
+        .args(settings)
+        .stdin(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap()
+}
+
+/// Returns the end of what servers of this directory said.
+pub(crate) fn said(home: &Path) -> String {
+    let logs = [home.join(LOG), home.join("..").join(LOG)];
+    let text = logs.iter().find_map(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+/// Lists the processes that `parent` started.
+pub(crate) fn children(parent: u32) -> Vec<i32> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let is_child = |pid: &i32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line == format!("PPid:\t{parent}"))
+    };
+    pids.filter(is_child).collect()
 }
 
 pub(crate) fn ask(
@@ -140,8 +231,16 @@ pub(crate) fn ask(
 pub(crate) fn census(home: &Path) -> testkit::census::Census {
     let instance = server::instance(&home.canonicalize().unwrap());
     let links = runner::net::address::Names::of(&instance).link_prefix;
-    // The server wrote which of the host's places it took; each place has this many ids, the first begins there.
-    let slot: u32 = std::fs::read_to_string(home.join("network")).unwrap().trim().parse().unwrap();
+    // The server wrote which of the host's ranges it took; each has this many ids, the first begins there.
+    let slot: u32 = std::fs::read_to_string(home.join("ids")).unwrap().trim().parse().unwrap();
     let ids = 4096 * 65_536;
-    testkit::census::Census::take(home, &format!("daytona-{instance}"), &links, 1_000_000 + slot * ids, ids)
+    let group = format!("daytona-{instance}");
+    let mut host = testkit::census::Census::take(home, &group, &links, 1_000_000 + slot * ids, ids);
+    // Servers of an older version beside this one may use the same ids; theirs are in groups of their own.
+    host.processes.retain(|process| {
+        let pid = process.split(' ').next().unwrap_or_default();
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        groups.contains(&group) || !groups.contains("/daytona-")
+    });
+    host
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags};
 use rustix::io::Errno;
 
@@ -103,6 +104,30 @@ impl Incoming {
         }
         self.file.write_all(bytes).map_err(|error| DaemonError::file(ACTION, &self.target, error))?;
         self.written_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what comes next and lies in pieces, with as few calls as the kernel allows.
+    pub fn write_pieces(&mut self, pieces: &[Bytes]) -> Result<(), DaemonError> {
+        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut left = slices.as_mut_slice();
+        let total: usize = pieces.iter().map(Bytes::len).sum();
+        if total == 0 {
+            return Ok(());
+        }
+        if self.written_bytes == 0 && matches!(self.place, Place::Target) {
+            self.empty()?;
+        }
+        while !left.is_empty() {
+            let written = match self.file.write_vectored(left) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other,
+            };
+            let written = written.map_err(|error| DaemonError::file(ACTION, &self.target, error))?;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        self.written_bytes += total as u64;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Files on their way out, one or many, of any size, in a few hundred kilobytes of memory.
+//! Files on their way out, one or many, of any size, in about a megabyte of memory.
 
 use std::sync::Arc;
 
@@ -129,17 +129,27 @@ async fn part(
         .chain(stream::once(async { Ok(Bytes::from("\r\n")) }))
 }
 
-/// Delivers a file from `start` up to `end`, read piece by piece as the client takes them.
+/// Delivers a file from `start` up to `end`; one piece is read ahead of what the client has taken.
 fn pieces(outgoing: Outgoing, start: u64, end: u64) -> impl Stream<Item = Result<Bytes, DaemonError>> {
-    stream::try_unfold((outgoing, start), move |(outgoing, offset)| async move {
-        if offset >= end {
-            return Ok(None);
+    let read = move |offset: u64| {
+        let outgoing = outgoing.clone();
+        (offset < end).then(|| tokio::task::spawn_blocking(move || outgoing.read(offset, end)))
+    };
+    let first: Option<Ahead> = None;
+    stream::try_unfold((first, start), move |(ahead, offset)| {
+        let reading = ahead.or_else(|| read(offset));
+        let read = read.clone();
+        async move {
+            let Some(reading) = reading else { return Ok(None) };
+            let piece = reading.await??;
+            let next = offset + piece.len() as u64;
+            Ok(Some((piece, (read(next), next))))
         }
-        let (piece, outgoing) = blocking(move || Ok((outgoing.read(offset, end)?, outgoing))).await?;
-        let next = offset + piece.len() as u64;
-        Ok(Some((piece, (outgoing, next))))
     })
 }
+
+/// A piece on its way from the disk.
+type Ahead = tokio::task::JoinHandle<Result<Bytes, DaemonError>>;
 
 /// Writes a file name twice: for readers of plain names, and exactly, for readers of RFC 5987.
 fn file_name(name: &str) -> String {

@@ -61,7 +61,7 @@ pub async fn code_run(
             let mut output = Output::new(daemon.executor.budget.clone());
             output.push(missing.as_bytes());
             // What a shell answers for a command that is not there.
-            return Ok(answer(Outcome { exit_code: 127, output }, None));
+            return Ok(answer(Outcome { exit_code: 127, output, explanation: None }, None));
         }
     };
     let source = SourceFile(file);

@@ -1,4 +1,4 @@
-//! Files on their way in, one or many, of any size, in a few hundred kilobytes of memory.
+//! Files on their way in, one or many, of any size, in about a megabyte of memory.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,13 +19,10 @@ use serde::Serialize;
 
 use crate::daemon::Daemon;
 use crate::error::DaemonError;
-use crate::file::blocking;
-use crate::file::incoming::Incoming;
 use crate::http::extract::Query;
 use crate::http::failure::Failure;
+use crate::http::store::store;
 
-/// Small pieces are collected until they are worth waking a thread.
-const PIECE_BYTES: usize = 256 * 1024;
 /// A path field is a path.
 const PATH_FIELD_BYTES: usize = 8 * 1024;
 /// How many files one request may carry.
@@ -267,39 +264,6 @@ async fn read_path(field: &mut Field<'_>) -> Result<String, DaemonError> {
     String::from_utf8(text.to_vec()).map_err(|_| DaemonError::Invalid {
         reason: "a path field is not UTF-8; encode paths as UTF-8".to_owned(),
     })
-}
-
-/// Writes everything a stream delivers to a file; the file appears when the stream has ended well.
-async fn store<S, E>(daemon: &Daemon, target: PathBuf, pieces: &mut S) -> Result<u64, DaemonError>
-where
-    S: Stream<Item = Result<Bytes, E>> + Unpin,
-    E: std::fmt::Display,
-{
-    let token = daemon.token();
-    let mut incoming = blocking(move || Incoming::create(&target, &token)).await?;
-    let mut collected = BytesMut::new();
-    loop {
-        let piece = pieces
-            .next()
-            .await
-            .transpose()
-            .map_err(|error| DaemonError::Body { reason: error.to_string() })?;
-        let is_over = piece.is_none();
-        collected.extend_from_slice(&piece.unwrap_or_default());
-        if collected.len() >= PIECE_BYTES || (is_over && !collected.is_empty()) {
-            // Keeps the buffer's memory: `split` would free it with every piece.
-            let full = std::mem::take(&mut collected);
-            (incoming, collected) = blocking(move || {
-                incoming.write(&full)?;
-                Ok((incoming, full))
-            })
-            .await?;
-            collected.clear();
-        }
-        if is_over {
-            return blocking(move || incoming.finish()).await;
-        }
-    }
 }
 
 /// Reads and forgets the rest: a client that is still sending would not hear the answer.

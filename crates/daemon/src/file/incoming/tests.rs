@@ -8,6 +8,22 @@ fn count(directory: &Path) -> usize {
     std::fs::read_dir(directory).expect("list").count()
 }
 
+#[test]
+fn pieces_are_written_in_order_however_many() {
+    let directory = tempfile::tempdir().expect("directory");
+    let target = directory.path().join("file");
+    // More than one call to the kernel can take (writev(2): 1,024).
+    let pieces: Vec<Bytes> =
+        (0..3_000_u32).map(|number| Bytes::copy_from_slice(&number.to_le_bytes())).collect();
+    let mut incoming = Incoming::create(&target, "token").expect("create");
+    incoming.write_pieces(&pieces).expect("write");
+    incoming.write_pieces(&[]).expect("nothing to write");
+    incoming.write_pieces(&[Bytes::new(), Bytes::from_static(b"end")]).expect("write");
+    assert_eq!(incoming.finish().expect("finish"), 12_003);
+    let expected = [pieces.concat(), b"end".to_vec()].concat();
+    assert!(std::fs::read(&target).expect("read") == expected);
+}
+
 fn receive(target: &Path, contents: &[u8]) -> Result<u64, DaemonError> {
     let mut incoming = Incoming::create(target, "token")?;
     incoming.write(contents)?;
