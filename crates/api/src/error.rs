@@ -80,7 +80,9 @@ pub enum ApiError {
     #[error("Temporary authentication service error")]
     Authenticate(#[source] StoreError),
     /// The disk of the database has no room.
-    #[error("The disk of the control plane is full: delete sandboxes that are not needed, or ask its operator for room")]
+    #[error(
+        "The disk of the control plane is full: delete sandboxes that are not needed, or ask its operator for room"
+    )]
     Full(#[source] StoreError),
     /// The rows could not be read or written.
     #[error("An unexpected error occurred.")]

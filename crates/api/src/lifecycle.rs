@@ -40,7 +40,12 @@ pub(crate) fn stop(sandbox: Sandbox, force: bool, now: Timestamp) -> Result<Sand
 pub(crate) fn resize(sandbox: Sandbox) -> Result<Sandbox, ApiError> {
     match sandbox.observed {
         Observed::Error => Err(ApiError::invalid("Sandbox is in an errored state")),
-        _ if state::at_rest(sandbox.desired, sandbox.observed) && !sandbox.resizing() => Ok(sandbox),
+        // Rows of before there were applied limits have none yet.
+        _ if state::at_rest(sandbox.desired, sandbox.observed)
+            && (!sandbox.resizing() || sandbox.resources_applied.is_none()) =>
+        {
+            Ok(sandbox)
+        }
         _ => Err(ApiError::StateChangeInProgress),
     }
 }

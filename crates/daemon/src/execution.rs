@@ -71,7 +71,9 @@ impl Executor {
                 output.push(explain(&refused).as_bytes());
                 return Ok(Outcome { exit_code: -1, output, explanation: None });
             }
-            Err(DaemonError::Spawn(refused @ SpawnError::Prepare(_))) if is_for_want_of_processes(&refused) => {
+            Err(DaemonError::Spawn(refused @ SpawnError::Prepare(_)))
+                if is_for_want_of_processes(&refused) =>
+            {
                 output.push(explain(&refused).as_bytes());
                 return Ok(Outcome { exit_code: -1, output, explanation: Some(cause::no_process()) });
             }
@@ -96,11 +98,8 @@ impl Executor {
                 },
             };
         running.is_over = true;
-        let explanation = if exit_code == 0 {
-            None
-        } else {
-            cause::explain(&self.events, before, &launch.directory).await
-        };
+        let explanation =
+            if exit_code == 0 { None } else { cause::explain(&self.events, before, &launch.directory).await };
         Ok(Outcome { exit_code, output, explanation })
     }
 

@@ -83,7 +83,9 @@ impl Meter {
     }
 
     fn cpu_count(&self) -> i64 {
-        self.events.cpu_thousandths().map_or(self.cpu_count, |thousandths| i64::from(thousandths.div_ceil(1000)))
+        self.events
+            .cpu_thousandths()
+            .map_or(self.cpu_count, |thousandths| i64::from(thousandths.div_ceil(1000)))
     }
 
     fn sample(&self, now: Timestamp) -> f64 {

@@ -8,10 +8,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linux::cgroup::Events;
 use axum::serve::ListenerExt as _;
+use linux::cgroup::Events;
 use linux::credential::{Credentials, assume_files, try_files};
 use rustix::fs::OFlags;
+use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use types::SystemClock;
 
@@ -71,6 +72,10 @@ pub fn run(settings: &Settings) -> Result<(), DaemonError> {
 /// Takes in orphans, and keeps the sandbox's processes out of this one's memory.
 fn become_init() -> Result<(), DaemonError> {
     let failed = |step| move |error: rustix::io::Errno| DaemonError::Runtime { step, source: error.into() };
+    // Root inside may send what it likes, and only the request to end is obeyed. Run by hand, it ends as programs do.
+    if rustix::process::getpid() == rustix::process::Pid::INIT {
+        linux::process::ignore_signals_but(&[Signal::TERM, Signal::CHILD])?;
+    }
     // The first process of a namespace inherits orphans anyway; this makes it so when run by hand, too.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(failed("inherit orphans"))?;

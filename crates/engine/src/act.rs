@@ -14,8 +14,8 @@ pub enum Seen {
     Started {
         /// The policy it was started with.
         network: Network,
-        /// The limits it was started with.
-        resources: Resources,
+        /// The limits it was made with; `None` when it was there, with limits that only a resize changes.
+        resources: Option<Resources>,
         /// The daemon inside.
         daemon_version: String,
     },
@@ -67,15 +67,14 @@ pub enum Reaction {
 
 /// Does one step.
 pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: &Step) -> Result<Seen, RunnerError> {
-    let started = |started: Started| Seen::Started {
-        network: sandbox.network.clone(),
-        resources: sandbox.resources,
-        daemon_version: started.daemon_version,
+    let started = |resources: Option<Resources>| {
+        let network = sandbox.network.clone();
+        move |started: Started| Seen::Started { network, resources, daemon_version: started.daemon_version }
     };
     match step {
         Step::Observe => runner.observe(sandbox.id).await.map(|look| found(sandbox, look)),
-        Step::Create => runner.create(sandbox).await.map(started),
-        Step::Start => runner.start(sandbox).await.map(started),
+        Step::Create => runner.create(sandbox).await.map(started(Some(sandbox.resources))),
+        Step::Start => runner.start(sandbox).await.map(started(None)),
         Step::Stop { force } => runner.stop(sandbox.id, *force).await.map(|()| Seen::Stopped),
         Step::Destroy => runner.destroy(sandbox.id).await.map(|()| Seen::Destroyed),
         Step::SetNetwork(network) => {
@@ -147,13 +146,13 @@ impl Seen {
         };
         sandbox.error_reason = match (self, sandbox.observed) {
             // Changed limits say nothing about why it ended.
-            (Self::Resized(_), Observed::Ended) => sandbox.error_reason,
+            (Self::Resized(_), Observed::Ended) => sandbox.error_reason.take(),
             _ => None,
         };
         match self {
             Self::Started { network, resources, daemon_version } => {
                 sandbox.network_applied = Some(network.clone());
-                sandbox.resources_applied = Some(*resources);
+                sandbox.resources_applied = resources.or(sandbox.resources_applied);
                 sandbox.daemon_version = Some(daemon_version.clone());
             }
             Self::NetworkApplied(network) => sandbox.network_applied = Some(network.clone()),
@@ -161,7 +160,10 @@ impl Seen {
             Self::ResizeRefused { reason } => {
                 sandbox.resources = sandbox.resources_applied.unwrap_or(sandbox.resources);
                 sandbox.resources_applied = Some(sandbox.resources);
-                sandbox.error_reason = Some(reason.clone());
+                // Why it ended is worth more than why it was not resized.
+                if sandbox.observed != Observed::Ended {
+                    sandbox.error_reason = Some(reason.clone());
+                }
             }
             Self::Failed { reason } | Self::Ended { reason } => sandbox.error_reason = Some(reason.clone()),
             _ => {}

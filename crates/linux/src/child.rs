@@ -303,7 +303,11 @@ pub fn hear_nothing_of_children() -> Result<(), CallError> {
         libc::sigaddset(set.as_mut_ptr(), libc::SIGCHLD);
         libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut())
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(result)).context("pthread_sigmask", "SIGCHLD") }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(result)).context("pthread_sigmask", "SIGCHLD")
+    }
 }
 
 /// Takes the status of any one child that has ended; `None` when none has.

@@ -43,7 +43,8 @@ pub fn try_files(credentials: &Credentials) -> Result<(), CallError> {
     // Going back to the effective ids needs no privilege, and brings back those that file accesses had.
     set_file_user(rustix::process::geteuid().as_raw())?;
     set_file_group(rustix::process::getegid().as_raw())?;
-    rustix::thread::set_thread_groups(&groups).context("setgroups", format_args!("{} groups", groups.len()))?;
+    rustix::thread::set_thread_groups(&groups)
+        .context("setgroups", format_args!("{} groups", groups.len()))?;
     outcome
 }
 

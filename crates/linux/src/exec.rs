@@ -119,7 +119,10 @@ mod tests {
         let truncated = std::fs::File::options().write(true).truncate(true).open(&path);
         assert_eq!(truncated.unwrap_err().raw_os_error(), Some(libc::EPERM));
         assert!(rustix::fs::ftruncate(&sealed, 1 << 20).is_err(), "it grew");
-        assert!(rustix::fs::fcntl_add_seals(&sealed, SealFlags::empty()).is_err(), "its seals can be changed");
+        assert!(
+            rustix::fs::fcntl_add_seals(&sealed, SealFlags::empty()).is_err(),
+            "its seals can be changed"
+        );
         assert_eq!(std::fs::read(&path).unwrap(), b"#!/bin/true");
     }
 }

@@ -143,9 +143,8 @@ pub fn list_addresses(socket: &mut Socket) -> Result<Vec<(u32, Ipv4Addr)>, CallE
 
 /// Changes the note on a link.
 pub fn set_alias(socket: &mut Socket, name: &str, alias: &str) -> Result<(), CallError> {
-    let body = Attributes::after(&link_header(0, 0))
-        .text(libc::IFLA_IFNAME, name)
-        .text(libc::IFLA_IFALIAS, alias);
+    let body =
+        Attributes::after(&link_header(0, 0)).text(libc::IFLA_IFNAME, name).text(libc::IFLA_IFALIAS, alias);
     socket.send(&[Message::new(libc::RTM_SETLINK, libc::NLM_F_ACK, body, "set alias of", name)])
 }
 

@@ -8,8 +8,9 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_reconfigure,
-    fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, fspick, move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, FsPickFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_reconfigure, fsconfig_set_fd, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, fspick, move_mount, open_tree, unmount,
 };
 
 use crate::errno::{CallError, Context as _, checked};
@@ -157,6 +158,15 @@ pub fn pivot(root: impl AsFd) -> Result<(), CallError> {
     // The old root is now stacked over the new one at `.`: dropping it leaves the new one alone.
     unmount(".", UnmountFlags::DETACH).context("umount2", "old root")?;
     rustix::process::chdir("/").context("chdir", "/")
+}
+
+/// Makes `root`, which was put over this namespace's root, the root of this process and of those it starts.
+///
+/// Other than [`pivot`] it leaves what is below in place, so that must be worth nothing to anybody. In return the kernel
+/// need not look at every process of the machine.
+pub fn enter(root: impl AsFd) -> Result<(), CallError> {
+    rustix::process::fchdir(root).context("fchdir", "new root")?;
+    rustix::process::chroot(".").context("chroot", ".")
 }
 
 /// Opens `path` below `root` as an inside program would see it, refusing every link on the way.

@@ -122,7 +122,11 @@ impl Socket {
 
     /// Waits up to `timeout` for messages that nobody asked for, as a listener gets them, and gives the kind and the
     /// body of each to `visit`. False when none came, or some were lost because they came too fast.
-    pub fn listen(&mut self, timeout: Duration, mut visit: impl FnMut(u16, &[u8])) -> Result<bool, CallError> {
+    pub fn listen(
+        &mut self,
+        timeout: Duration,
+        mut visit: impl FnMut(u16, &[u8]),
+    ) -> Result<bool, CallError> {
         sockopt::set_socket_timeout(&self.descriptor, sockopt::Timeout::Recv, Some(timeout))
             .context("setsockopt", "receive timeout")?;
         let received = rustix::net::recv(&self.descriptor, self.buffer.as_mut_slice(), RecvFlags::empty());

@@ -125,6 +125,36 @@ pub fn spare_from_memory_killer(pid: i32) -> Result<bool, CallError> {
     Ok(true)
 }
 
+/// Ignores every signal but `kept` and those that cannot be (sigaction(2), raw: the C library hides two).
+///
+/// The first process of a namespace is spared from signals that it has no handler for, but not always: one that arrives
+/// while its first thread blocks signals and another thread does not ends it (kernel/signal.c, `complete_signal`). One
+/// that is ignored never does.
+pub fn ignore_signals_but(kept: &[rustix::process::Signal]) -> Result<(), CallError> {
+    const SIGNAL_END: i32 = 65;
+    /// The kernel's own structure: the handler, then flags, restorer and mask.
+    const IGNORED: [usize; 4] = [libc::SIG_IGN, 0, 0, 0];
+    let is_kept = |signal: &i32| kept.iter().any(|kept| kept.as_raw() == *signal);
+    for signal in (1..SIGNAL_END).filter(|signal| !is_kept(signal)) {
+        if matches!(signal, libc::SIGKILL | libc::SIGSTOP) {
+            continue;
+        }
+        // SAFETY: `IGNORED` has the size and layout of the kernel's `struct sigaction` on 64-bit machines, and its
+        // disposition runs no code.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                IGNORED.as_ptr(),
+                std::ptr::null_mut::<libc::c_void>(),
+                std::mem::size_of::<u64>(),
+            )
+        };
+        crate::errno::checked(result).context("rt_sigaction", signal)?;
+    }
+    Ok(())
+}
+
 /// Chooses whether ended children of this process vanish by themselves or stay until somebody asks how they ended
 /// (sigaction(2), `SIGCHLD` set to `SIG_IGN`). What was chosen passes on to children and programs.
 pub fn forget_ended_children(forget: bool) -> Result<(), CallError> {

@@ -148,9 +148,9 @@ impl Call {
             0 => Some(self.number),
             4 => Some(self.architecture),
             8 | 12 => Some(0),
-            16.. if offset % 4 == 0 => {
+            16.. if offset.is_multiple_of(4) => {
                 let index = usize::try_from((offset - 16) / 8).ok()?;
-                half(*self.arguments.get(index)?, offset % 8 != 0)
+                half(*self.arguments.get(index)?, !offset.is_multiple_of(8))
             }
             _ => None,
         }
@@ -191,8 +191,8 @@ mod tests {
             assert_eq!(ask(libc::SYS_socket, family, X86_64), verdict, "{family}");
         }
         // The kernel reads 32 bits of a family: what lies above must not make another of it.
-        assert_eq!(ask(libc::SYS_socket, (1 << 32) | 1, X86_64), Verdict::Allow);
-        assert_eq!(ask(libc::SYS_socket, (1 << 32) | 40, X86_64), eperm);
+        assert_eq!(ask(libc::SYS_socket, (1 << 32) | 0x1, X86_64), Verdict::Allow);
+        assert_eq!(ask(libc::SYS_socket, (1 << 32) | 0x28, X86_64), eperm);
         assert_eq!(ask(libc::SYS_getpid, 0, I386), Verdict::Kill);
         assert_eq!(ask(libc::SYS_getpid | i64::from(X32_BIT), 0, X86_64), enosys);
     }

@@ -18,7 +18,7 @@ const DELAY: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Barriers {
     due: Mutex<Option<Sender<(Instant, String)>>>,
-    worker: Option<JoinHandle<()>>,
+    worker: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Barriers {
@@ -26,7 +26,7 @@ impl Barriers {
     pub(crate) fn start(set: impl Fn(&str) -> Result<(), RunnerError> + Send + 'static) -> Self {
         let (sender, receiver) = channel();
         let worker = std::thread::spawn(move || work(&receiver, &set));
-        Self { due: Mutex::new(Some(sender)), worker: Some(worker) }
+        Self { due: Mutex::new(Some(sender)), worker: Mutex::new(Some(worker)) }
     }
 
     /// Says that the sandbox `id` was made just now.
@@ -47,24 +47,32 @@ impl Barriers {
     }
 }
 
-impl Drop for Barriers {
-    fn drop(&mut self) {
+impl Barriers {
+    /// Sets what is waiting, whatever its time, and takes no more: nobody would set it later.
+    pub(crate) fn finish(&self) {
         drop(self.due.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let Some(worker) = self.worker.take() {
+        if let Some(worker) = self.worker.lock().unwrap_or_else(PoisonError::into_inner).take() {
             // It ends by itself; a panic of it was printed where it happened.
             let _ = worker.join();
         }
     }
 }
 
-/// Works in the order of arrival, which is nearly that of the times. What is left at the end is found by the next start.
+impl Drop for Barriers {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Works in the order of arrival, which is nearly that of the times.
 fn work(due: &Receiver<(Instant, String)>, set: &dyn Fn(&str) -> Result<(), RunnerError>) {
     let (mut open, mut waiting) = (true, std::collections::VecDeque::new());
-    while open {
+    while open || !waiting.is_empty() {
         let pause = waiting.front().map_or(Duration::MAX, |(when, _): &(Instant, String)| {
             when.saturating_duration_since(Instant::now())
         });
-        match due.recv_timeout(pause) {
+        let heard = if open { due.recv_timeout(pause) } else { Err(RecvTimeoutError::Timeout) };
+        match heard {
             Ok(next) => waiting.push_back(next),
             Err(RecvTimeoutError::Disconnected) => open = false,
             Err(RecvTimeoutError::Timeout) => {

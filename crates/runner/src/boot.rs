@@ -33,7 +33,8 @@ pub fn boot(
     undo.push(|| drop(home.remove_socket()));
     let dressed = dress(ground, record, home, image, disk, &cell);
     // What fails on our side may be the consequence of a process that gave up; what it said before is the reason.
-    let (listener, settings) = dressed.map_err(|error| cell::last_words(&cell.control, &id).unwrap_or(error))?;
+    let (listener, settings) =
+        dressed.map_err(|error| cell::last_words(&cell.control, &id).unwrap_or(error))?;
     let mut steps = Steps::begin();
     let sent = cell::send(&cell.control, &Step::Go, &[&listener, &settings]);
     record.process = Some(cell.process);
@@ -74,8 +75,9 @@ fn dress(
     cell: &Cell,
 ) -> Result<(OwnedFd, OwnedFd), RunnerError> {
     let id = &record.spec.id;
-    let failed =
-        |action: &'static str| move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source };
+    let failed = |action: &'static str| {
+        move |source: CallError| RunnerError::Kernel { action, id: id.clone(), source }
+    };
     let mut steps = Steps::begin();
     let root = root(ground, image, disk, cell.process.pid).map_err(failed("build the root file system"))?;
     let sent = cell::send(&cell.control, &Step::Root { host_name: id.clone() }, &[&root]);

@@ -55,10 +55,13 @@ impl Cell {
         };
         let name = place::group_name(index);
         let mut limited = Limited { ground, index, group: None, pidfd: None };
+        // Named before it is made: one that is made half is taken back, too.
+        limited.group = Some(ground.group(index));
         let group = ground.hierarchy.create(&ground.group_parent, &name, &ground.first_limits);
-        let group = limited.group.insert(group.map_err(failed("limit the processes"))?).clone();
+        let group = group.map_err(failed("limit the processes"))?;
         let (ours, theirs) = linux::socket::pair().map_err(failed("open the control socket"))?;
-        let daemon = ground.daemon.try_clone().context("dup", "daemon").map_err(failed("share the daemon"))?;
+        let daemon =
+            ground.daemon.try_clone().context("dup", "daemon").map_err(failed("share the daemon"))?;
         let inherited = Inherited {
             control: theirs,
             daemon,
@@ -100,7 +103,11 @@ impl Cell {
 
     /// Gives the process away: from here on it is a sandbox's.
     pub fn keep(mut self) -> Result<OwnedFd, RunnerError> {
-        let failed = |source| RunnerError::Kernel { action: "keep the process", id: self.link.link_name.clone(), source };
+        let failed = |source| RunnerError::Kernel {
+            action: "keep the process",
+            id: self.link.link_name.clone(),
+            source,
+        };
         let pidfd = self.pidfd.try_clone().context("dup", "pidfd").map_err(failed)?;
         self.kept = true;
         Ok(pidfd)
@@ -112,8 +119,8 @@ impl Drop for Cell {
         if self.kept {
             return;
         }
-        self.ground.clear(self.index, &self.pidfd);
-        if self.owns_place {
+        // A place that could not be cleared is nobody's until the next start finds what is left by its name.
+        if self.ground.clear(self.index, &self.pidfd).is_ok() && self.owns_place {
             self.ground.places.release(self.index);
         }
     }
@@ -137,7 +144,7 @@ impl Limited<'_> {
 impl Drop for Limited<'_> {
     fn drop(&mut self) {
         match (&self.pidfd, &self.group) {
-            (Some(pidfd), _) => self.ground.clear(self.index, pidfd),
+            (Some(pidfd), _) => drop(self.ground.clear(self.index, pidfd)),
             (None, Some(group)) => drop(group.remove()),
             (None, None) => {}
         }
@@ -159,7 +166,9 @@ pub(crate) fn send(control: &OwnedFd, step: &Step, descriptors: &[&OwnedFd]) -> 
 fn wait_until_prepared(control: &OwnedFd, timeout_ms: u32, name: &str) -> Result<(), RunnerError> {
     match hear(control, timeout_ms, name)?.as_str() {
         Heard::PREPARED => Ok(()),
-        other => Err(RunnerError::Boot { id: name.to_owned(), reason: format!("it said `{other}` too early") }),
+        other => {
+            Err(RunnerError::Boot { id: name.to_owned(), reason: format!("it said `{other}` too early") })
+        }
     }
 }
 

@@ -103,10 +103,24 @@ pub enum RunnerError {
 }
 
 impl RunnerError {
+    /// Says that preparing a place failed for the sandbox `id`, who needs it now.
+    #[must_use]
+    pub fn of(self, id: &str) -> Self {
+        let id = id.to_owned();
+        match self {
+            Self::Kernel { action, source, .. } => Self::Kernel { action, id, source },
+            Self::Network { source, .. } => Self::Network { id, source },
+            Self::Boot { reason, .. } => Self::Boot { id, reason },
+            other => other,
+        }
+    }
+
     /// Tells what to do about it.
     pub fn class(&self) -> Class {
         match self {
-            Self::ImageMissing { .. }
+            // Of a full host, whoever waits is told now: a place is free again when somebody deletes a sandbox.
+            Self::Full { .. }
+            | Self::ImageMissing { .. }
             | Self::LayerMissing { .. }
             | Self::ImageInvalid { .. }
             | Self::Boot { .. }
@@ -114,8 +128,6 @@ impl RunnerError {
             | Self::DiskShrinks { .. }
             | Self::DiskInUse { .. } => Class::Reject,
             Self::Missing { .. } => Class::Gone,
-            // Whoever waits is told now; a place is free again when somebody deletes a sandbox.
-            Self::Full { .. } => Class::Reject,
             _ if self.needs_a_person() => Class::Reject,
             _ => Class::Retry,
         }

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use linux::cgroup::{Group, Hierarchy, Limits};
 use linux::errno::CallError;
@@ -66,7 +67,8 @@ impl Ground {
             return Err(RunnerError::Unlimited { missing: missing.join(", ") });
         }
         share::limit_all(&hierarchy, &settings.instance).map_err(host("limit all sandboxes together"))?;
-        let processes = share::processes_each(settings.processes).map_err(host("find a fair share of processes"))?;
+        let processes =
+            share::processes_each(settings.processes).map_err(host("find a fair share of processes"))?;
         let network = Network::open(&settings.network, &table.running(), clock, random)
             .map_err(|source| RunnerError::NetworkHost { source })?;
         let count = network.places().min(place::places(settings.id_base, settings.id_ranges));
@@ -102,7 +104,7 @@ impl Ground {
                 return Ok(removed);
             }
             attempts += 1;
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -117,11 +119,9 @@ impl Ground {
     }
 
     /// Ends a first process and takes its link and its limits off the host.
-    pub fn clear(&self, index: u32, pidfd: &OwnedFd) {
+    pub fn clear(&self, index: u32, pidfd: &OwnedFd) -> Result<(), RunnerError> {
         end(pidfd);
-        // What is left behind here is found at the next start, by its name.
-        let _ = self.network.detach(index);
-        let _ = dissolve(&self.group(index));
+        self.release(&place::group_name(index), index)
     }
 
     /// Takes the link and the limits of a place whose processes are gone off the host.
@@ -148,20 +148,25 @@ pub fn end(pidfd: &OwnedFd) {
     let _ = linux::process::wait(pidfd, 10_000);
 }
 
+/// How long a control group may stay busy after its processes were killed: one that waits for a disk dies late.
+const DISSOLVING: Duration = Duration::from_secs(15);
+
 /// Removes a control group, ending what is still in it.
 pub fn dissolve(group: &Group) -> Result<(), CallError> {
     // A group is busy for a moment after its last process.
-    let mut attempts = 0;
+    let began = Instant::now();
     loop {
         match group.remove() {
-            Err(error) if error.errno() == rustix::io::Errno::BUSY.raw_os_error() && attempts < 500 => {
+            Err(error)
+                if error.errno() == rustix::io::Errno::BUSY.raw_os_error()
+                    && began.elapsed() < DISSOLVING =>
+            {
                 for pid in group.processes() {
                     if let Ok(Some(pidfd)) = linux::process::open(pid) {
-                        end(&pidfd);
+                        let _ = linux::process::kill(&pidfd);
                     }
                 }
-                attempts += 1;
-                std::thread::sleep(std::time::Duration::from_millis(2));
+                std::thread::sleep(Duration::from_millis(2));
             }
             done => return done,
         }

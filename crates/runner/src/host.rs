@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fs_err as fs;
 use linux::errno::{CallError, Context as _};
@@ -11,20 +12,16 @@ use types::{Clock, Random};
 use crate::barrier::Barriers;
 use crate::cell::Cell;
 use crate::error::{MOUNT, RunnerError};
-use crate::ground::{self, Ground};
+use crate::ground::Ground;
 use crate::image::{Image, Store};
 use crate::pool::Pool;
-use crate::sandbox::condition;
 use crate::sandbox::disk::{self, Disk};
-use crate::sandbox::spec::{Home, Record, Spec};
+use crate::sandbox::spec::{self, Home, Record, Spec};
 use crate::settings::Settings;
 use crate::steps::Steps;
 use crate::stock::Stock;
 use crate::table::{Entry, Table};
 use crate::{boot, net, place, ruins};
-
-/// Said of a sandbox that is here and cannot be used.
-const ASIDE: &str = "its record on the host is damaged; its files were put aside there, for the operator";
 
 /// What is seen of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +42,10 @@ pub struct Look {
     /// Why its first process ended, when nobody had asked for it.
     pub ended: Option<String>,
 }
+
+/// How often, and how long apart, a create looks for a place on a host that seems full.
+const FULL_ATTEMPTS: u32 = 10;
+const FULL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A machine that runs sandboxes. All calls block; callers give them a thread that may.
 #[derive(Debug)]
@@ -109,6 +110,7 @@ impl Host {
     /// works afterwards.
     pub fn close(&self) -> Result<bool, RunnerError> {
         drop(self.cells.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.barriers.finish();
         if !self.ground.remove_network()? {
             return Ok(false);
         }
@@ -132,18 +134,18 @@ impl Host {
         self.home(id).socket
     }
 
-    fn home(&self, id: &str) -> Home {
+    pub(crate) fn home(&self, id: &str) -> Home {
         Home::new(&self.settings.data_directory, self.run.as_fd(), id)
     }
 
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
     pub fn create(&self, spec: &Spec) -> Result<String, RunnerError> {
         let image = self.image(&spec.image)?;
-        if let Some(done) = self.table.with(&spec.id, |entry| self.start_entry(entry, &image))? {
+        if let Some(done) = self.table.with(&spec.id, |entry| self.start_again(entry, spec, &image))? {
             return Ok(done);
         }
         let mut steps = Steps::begin();
-        let cell = self.cell()?;
+        let cell = self.cell().map_err(|error| error.of(&spec.id))?;
         steps.done("cell");
         self.table.with_new(
             &spec.id,
@@ -151,13 +153,17 @@ impl Host {
             || self.home(&spec.id),
             |entry| {
                 if entry.record.is_some() {
-                    return self.start_entry(entry, &image);
+                    return self.start_again(entry, spec, &image);
                 }
                 let made = self.make(entry, spec, &image, cell);
                 if made.is_err() {
                     // A failed boot takes back what it did; here goes what came before and after it.
-                    let removed = self.ground.release(&spec.id, entry.index).and_then(|()| entry.home.remove());
-                    self.remove(&spec.id, entry);
+                    let released = self.ground.release(&spec.id, entry.index);
+                    let removed = entry.home.remove();
+                    self.table.remove(&spec.id, entry);
+                    // A place that could not be cleared is nobody's until the next start.
+                    released?;
+                    self.ground.places.release(entry.index);
                     removed?;
                 }
                 made
@@ -165,21 +171,39 @@ impl Host {
         )
     }
 
+    /// Starts a sandbox that an earlier create made already. What was asked of its network meanwhile comes first.
+    fn start_again(&self, entry: &mut Entry, spec: &Spec, image: &Image) -> Result<String, RunnerError> {
+        let differs = entry.record.as_ref().is_some_and(|record| record.spec.network() != spec.network());
+        if differs {
+            self.set_network_of(entry, &spec.network())?;
+        }
+        self.start_entry(entry, image)
+    }
+
     /// Takes a prepared process, or prepares one.
     fn cell(&self) -> Result<Cell, RunnerError> {
+        let mut attempts = 0;
         loop {
-            let ready = self.cells.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Stock::take);
+            let ready =
+                self.cells.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Stock::take);
             match ready {
                 Some(cell) if cell.is_alive() => return Ok(cell),
                 // Killed by somebody on the host; the next one may live.
                 Some(_) => {}
-                None => return Cell::new(&self.ground),
+                None => match Cell::new(&self.ground) {
+                    // The last place may be that of a cell which is being made.
+                    Err(RunnerError::Full { .. }) if attempts < FULL_ATTEMPTS => {
+                        attempts += 1;
+                        std::thread::sleep(FULL_PAUSE);
+                    }
+                    made => return made,
+                },
             }
         }
     }
 
     /// Forgets a sandbox and gives its place back.
-    fn remove(&self, id: &str, entry: &mut Entry) {
+    pub(crate) fn remove(&self, id: &str, entry: &mut Entry) {
         self.table.remove(id, entry);
         self.ground.places.release(entry.index);
     }
@@ -213,7 +237,7 @@ impl Host {
         if let Some(disk) = self.pool.take(&home.directory, bytes, id_base)? {
             return Ok(disk);
         }
-        fs::create_dir(&home.directory).context("mkdir", home.directory.display())?;
+        spec::make_directory(&home.directory).context("mkdir", home.directory.display())?;
         let mut identity = [0; 16];
         self.random.fill(&mut identity);
         let disk = disk::make(&home.disk(), bytes, identity, disk::seconds(&*self.clock))?;
@@ -234,8 +258,10 @@ impl Host {
             return Err(RunnerError::Missing { id: entry.home.directory.display().to_string() });
         };
         if entry.alive() {
-            // Booted before: the caller's answer was lost, or it asks twice.
-            return Ok(record.daemon_version);
+            // Booted before: the caller's answer was lost, or it asks twice. A crash before the daemon had answered for
+            // the first time leaves no version; it is the one that this host's daemons have.
+            let known = self.ground.daemon_version.get().filter(|_| record.daemon_version.is_empty());
+            return Ok(known.cloned().unwrap_or(record.daemon_version));
         }
         self.tidy(entry)?;
         let path = entry.home.disk();
@@ -248,7 +274,7 @@ impl Host {
             id: record.spec.id.clone(),
             source,
         })?;
-        let cell = Cell::of(&self.ground, entry.index)?;
+        let cell = Cell::of(&self.ground, entry.index).map_err(|error| error.of(&record.spec.id))?;
         self.run(entry, record, image, &mounted, cell)
     }
 
@@ -264,58 +290,6 @@ impl Host {
         let version = record.daemon_version.clone();
         entry.record = Some(record);
         Ok(version)
-    }
-
-    /// Ends every process; with `force` without asking them first. The files stay.
-    pub fn stop(&self, id: &str, force: bool) -> Result<(), RunnerError> {
-        self.with(id, |entry| {
-            if let Some(pidfd) = entry.process.take() {
-                if !force && linux::process::terminate(&pidfd).is_ok() {
-                    // The daemon keeps the grace itself; a second more and it is taken for stuck.
-                    let _ = linux::process::wait(&pidfd, self.settings.grace_ms.saturating_add(1000));
-                }
-                ground::end(&pidfd);
-            }
-            self.tidy(entry)
-        })
-    }
-
-    /// Removes everything of a sandbox; one that is not here is already removed.
-    pub fn destroy(&self, id: &str) -> Result<(), RunnerError> {
-        let destroyed = self.table.with(id, |entry| {
-            if let Some(pidfd) = entry.process.take() {
-                ground::end(&pidfd);
-            }
-            entry.new_disk = None;
-            self.ground.release(id, entry.index)?;
-            entry.record = None;
-            entry.home.remove()?;
-            self.remove(id, entry);
-            Ok(())
-        });
-        destroyed?;
-        self.home(id).remove_aside()
-    }
-
-    /// Looks at a sandbox.
-    pub fn observe(&self, id: &str) -> Result<Look, RunnerError> {
-        let seen = self.table.with(id, |entry| {
-            if entry.alive() {
-                return Ok(Look { presence: Presence::Started, ended: None });
-            }
-            if let Some(process) = entry.process.take() {
-                if let Some(record) = &mut entry.record {
-                    record.ended = Some(condition::ended(&process, &record.spec, &self.ground.group(entry.index)));
-                }
-                self.tidy(entry)?;
-            }
-            let Some(record) = &entry.record else {
-                return Ok(Look { presence: Presence::Absent, ended: None });
-            };
-            Ok(Look { presence: Presence::Stopped, ended: record.ended.clone() })
-        });
-        let ended = || self.home(id).is_aside().then(|| ASIDE.to_owned());
-        seen.map(|seen| seen.unwrap_or_else(|| Look { presence: Presence::Absent, ended: ended() }))
     }
 
     /// Returns a descriptor that becomes readable when the sandbox has ended; `None` when it does not run.
@@ -346,21 +320,6 @@ impl Host {
 
     fn image(&self, name: &str) -> Result<Image, RunnerError> {
         self.ground.images.find_whole(name)
-    }
-
-    /// Releases what a sandbox holds only while it runs.
-    fn tidy(&self, entry: &mut Entry) -> Result<(), RunnerError> {
-        let Some(record) = &mut entry.record else { return Ok(()) };
-        let id = record.spec.id.clone();
-        if record.process.take().is_some() {
-            entry.home.save(record)?;
-        }
-        if let Some(disk) = entry.new_disk.take() {
-            // It is kept, so it shall survive a power cut too; one that fails here is as safe as it was.
-            let _ = disk.set_barriers();
-        }
-        entry.home.remove_socket()?;
-        self.ground.release(&id, entry.index)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know: the database, HTTP, who asked. Start at [`host::Host`]; the hot path is [`boot`].
 //! Invariants: nothing on the host outlives its sandbox, because mounts and loop devices belong to descriptors and
-//! links to namespaces; everything else is named after the sandbox; the image is never trusted.
+//! links to namespaces; everything else is named after the sandbox or its place; the image is never trusted.
 #![forbid(unsafe_code)]
 
 pub mod net;
@@ -25,6 +25,7 @@ pub mod cell;
 pub mod boot;
 pub mod host;
 pub mod doctor;
+mod ending;
 mod resize;
 mod condition;
 mod isolation;

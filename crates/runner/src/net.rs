@@ -7,6 +7,7 @@
 pub mod subnet;
 pub mod address;
 pub mod attachment;
+mod denied;
 mod reason;
 mod policy;
 mod error;
@@ -16,6 +17,7 @@ mod docker;
 mod ledger;
 mod access;
 mod pins;
+mod place;
 mod table;
 mod rules;
 mod keeper;
@@ -24,12 +26,12 @@ mod dns;
 mod settings;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use linux::link::{self, Link};
 use linux::netlink::{Family, Socket};
 use linux::nflog::Listener;
-use linux::nft::flow;
+use linux::nft::{self, Transaction, flow};
 use rustix::io::Errno;
 use types::egress::Egress;
 use types::{Clock, Random, sandbox};
@@ -37,18 +39,20 @@ use types::{Clock, Random, sandbox};
 use address::{Names, PAIR_PREFIX, Pair};
 pub use attachment::Attachment;
 use attachment::NAME_INSIDE;
+pub use denied::PolicyError;
 use dns::Resolver;
 pub use error::NetError;
 use keeper::Keeper;
 use ledger::{Ledger, Packets};
-pub use policy::PolicyError;
-use rules::{Place, Rules};
+use place::Place;
+use rules::Rules;
 pub use settings::Settings;
 use subnet::Subnet;
 use watch::Watch;
 
 /// The largest packet where there is no default route to ask.
 const ETHERNET_MTU_BYTES: u32 = 1500;
+
 /// A sandbox that runs already when the network is opened.
 #[derive(Debug, Clone)]
 pub struct Running {
@@ -95,6 +99,24 @@ pub fn is_free(pool: Subnet, instance: &str) -> Result<bool, NetError> {
     }
 }
 
+/// Removes the rules of an instance whose server is dead, unless it has links: without rules they would be open.
+pub fn remove_rules(instance: &str) -> Result<(), NetError> {
+    let open = |family| Socket::open(family).map_err(|source| NetError::Open { source });
+    let names = Names::of(instance);
+    let (mut route, mut filter) = (open(Family::Route)?, open(Family::Netfilter)?);
+    let listed = link::list(&mut route, &names.link_prefix);
+    let links = listed.map_err(|source| NetError::List { prefix: names.link_prefix.clone(), source })?;
+    if !links.is_empty() {
+        return Ok(());
+    }
+    let failed = |source| NetError::Rules { table: names.table.clone(), source };
+    docker::close_path(&mut filter, &names).map_err(failed)?;
+    let mut transaction = Transaction::of(nft::Family::Inet, &names.table);
+    transaction.create_table(); // so that it is no error when there is none
+    transaction.delete_table();
+    transaction.commit(&mut filter).map_err(failed)
+}
+
 /// The network of one server's sandboxes.
 #[derive(Debug)]
 pub struct Network {
@@ -106,6 +128,8 @@ pub struct Network {
     keeper: Keeper,
     resolver: Resolver,
     _watch: Option<Watch>,
+    /// Whether the rules were taken off the host for good. Held while a link is made.
+    removed: RwLock<bool>,
 }
 
 impl Network {
@@ -146,8 +170,9 @@ impl Network {
         let resolver = Resolver::start(rules.clone(), ledger.clone(), settings.upstreams(), random)?;
         let report = Report { warnings, ..Report::default() };
         let route = Mutex::new(route);
-        let watch = watch.transpose()?;
-        let mut network = Self { rules, ledger, mtu_bytes, route, report, keeper, resolver, _watch: watch };
+        let (watch, removed) = (watch.transpose()?, RwLock::new(false));
+        let mut network =
+            Self { rules, ledger, mtu_bytes, route, report, keeper, resolver, _watch: watch, removed };
         network.report.orphans_removed = network.remove_orphans()?;
         network.take_over()?;
         network.report.forwarding_enabled = ground::enable_forwarding()?;
@@ -205,7 +230,11 @@ impl Network {
         if let Some(owner) = self.rules.owner(index) {
             return Err(NetError::PlaceTaken { index, owner });
         }
-        // Without rules a link would be open.
+        // Without rules a link would be open, so they must be there, and may not go before the link is listed.
+        let removed = self.removed.read().unwrap_or_else(PoisonError::into_inner);
+        if *removed {
+            return Err(NetError::Removed { link: name });
+        }
         self.rules.check()?;
         let link = self.create_link(&name, pair, pid)?;
         self.rules.set_link(index, Some(link.index));
@@ -223,10 +252,8 @@ impl Network {
             self.resolver.serve(index, pair)?;
         }
         self.rules.admit(index, Place::new(sandbox_id.to_owned(), policy.clone()))?;
-        if owner.is_none() {
-            self.ledger.open(index);
-        }
         if owner.is_none_or(|owner| owner != sandbox_id) {
+            self.ledger.open(index);
             self.keeper.note(name, sandbox_id.to_owned());
         }
         Ok(())
@@ -272,9 +299,13 @@ impl Network {
     pub fn detach(&self, index: u32) -> Result<(), NetError> {
         let (name, pair) = self.rules.locate(index)?;
         let packets: Option<Packets> = self.rules.packets(index).ok().flatten();
+        let listed = self.rules.policy_of(index).is_some_and(|policy| policy.listed());
         self.rules.withdraw(index)?;
         self.resolver.close(index);
         self.rules.set_link(index, None);
+        // The kernel looks at its whole table of connections for it; who passed nothing has none there. Lookups under a
+        // list are connections to the host, which are not counted among the packets.
+        let has_flows = listed || packets.is_none_or(|packets| packets.allowed > 0);
         if let Some(packets) = packets {
             self.ledger.close(index, packets);
         }
@@ -283,7 +314,9 @@ impl Network {
         // The next sandbox with this address must not receive what was sent to this one.
         let failed =
             |source| NetError::Link { action: "forget the connections of", link: name.clone(), source };
-        flow::forget_flows(&mut self.rules.socket(), pair.sandbox).map_err(failed)?;
+        if has_flows {
+            flow::forget_flows(&mut self.rules.socket(), pair.sandbox).map_err(failed)?;
+        }
         Ok(())
     }
 
@@ -295,12 +328,14 @@ impl Network {
     /// Removes the rules from the host, for good; false, and nothing is done, while links remain: without rules
     /// they would be open. Not for an ordinary stop of the server, which sandboxes survive.
     pub fn remove(&self) -> Result<bool, NetError> {
+        let mut removed = self.removed.write().unwrap_or_else(PoisonError::into_inner);
         if !self.links()?.is_empty() {
             return Ok(false);
         }
         docker::close_path(&mut self.rules.socket(), &self.rules.policy.names)
             .map_err(|source| self.rules.error(source))?;
         self.rules.remove()?;
+        *removed = true;
         Ok(true)
     }
 

@@ -57,7 +57,8 @@ impl Places {
     pub fn take(&self) -> Option<u32> {
         let mut taken = self.taken();
         let free = |index: &u32| !taken.indexes.contains(index);
-        let found = (taken.next..self.count).find(free).or_else(|| (0..taken.next.min(self.count)).find(free))?;
+        let found =
+            (taken.next..self.count).find(free).or_else(|| (0..taken.next.min(self.count)).find(free))?;
         taken.indexes.insert(found);
         taken.next = found + 1;
         Some(found)

@@ -10,7 +10,7 @@ use types::{Clock, Random};
 
 use crate::error::RunnerError;
 use crate::sandbox::disk::{self, Disk};
-use crate::sandbox::spec::DISK_FILE;
+use crate::sandbox::spec::{self, DISK_FILE};
 use crate::stock::Stock;
 
 /// A bounded stock of mounted, empty disks of one size.
@@ -61,15 +61,13 @@ impl Pool {
             let mut identity = [0; 16];
             random.fill(&mut identity);
             let file = directory.join(DISK_FILE);
-            let made = fs::create_dir(&directory).context("mkdir", directory.display());
-            match made.and_then(|()| disk::make(&file, bytes, identity, disk::seconds(&*clock))) {
-                Ok(disk) => Some(Ready { directory, disk: Some(disk) }),
-                // The host is short of space or devices: creates make their own disk, and report why if they cannot.
-                Err(_) => {
-                    let _ = fs::remove_dir_all(&directory);
-                    None
-                }
+            let made = spec::make_directory(&directory).context("mkdir", directory.display());
+            let made = made.and_then(|()| disk::make(&file, bytes, identity, disk::seconds(&*clock)));
+            if made.is_err() {
+                // The host is short of space or devices: creates make their own disk, and say why if they cannot.
+                let _ = fs::remove_dir_all(&directory);
             }
+            Some(Ready { directory, disk: Some(made.ok()?) })
         });
         Ok(Self { bytes, directory, stock })
     }

@@ -21,6 +21,10 @@ impl Host {
         disk_bytes: u64,
     ) -> Result<(), RunnerError> {
         self.with(id, |entry| {
+            if !entry.alive() {
+                // One that ended a moment ago still has its disk mounted.
+                self.note_end(entry)?;
+            }
             let record = entry.record.clone();
             let mut record = record.ok_or_else(|| RunnerError::Missing { id: id.to_owned() })?;
             let before = record.spec.clone();

@@ -7,6 +7,7 @@ use fs_err as fs;
 use linux::cgroup::Hierarchy;
 
 use crate::error::RunnerError;
+use crate::net;
 
 /// Removes the sockets in `directory` of what does not run: a crash came in the middle of a start, and whoever connects
 /// would wait for an answer that never comes.
@@ -39,12 +40,24 @@ pub fn remove_groups(instances: &[String]) -> Result<(), RunnerError> {
     let failed = |source| RunnerError::Host { action: "remove the control groups of dead servers", source };
     let hierarchy = Hierarchy::detect().map_err(failed)?;
     for instance in instances {
+        for place in hierarchy.list(instance) {
+            // The kernel refuses to remove a group with processes or groups in it, here and below.
+            let _ = hierarchy.group(instance, &place).remove();
+        }
         match hierarchy.group("", instance).remove() {
-            // The kernel refuses to remove a group with processes or groups in it.
             Err(error) if error.errno() == rustix::io::Errno::BUSY.raw_os_error() => {}
             Err(error) if error.errno() == rustix::io::Errno::NOTEMPTY.raw_os_error() => {}
             removed => removed.map_err(failed)?,
         }
     }
     Ok(())
+}
+
+/// Removes the firewall rules of other servers of this host that were killed: every packet of the host walks through
+/// them. Those of servers whose sandboxes still run stay. `instances` are the names that their networks had.
+pub fn remove_rules(instances: &[String]) -> Result<(), RunnerError> {
+    instances
+        .iter()
+        .try_for_each(|instance| net::remove_rules(instance))
+        .map_err(|source| RunnerError::NetworkHost { source })
 }

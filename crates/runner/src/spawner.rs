@@ -28,6 +28,9 @@ pub(crate) fn policy() -> Result<Filter, linux::seccomp::PolicyError> {
     Filter::compile(POLICY, &[POLICY_INHERITED.as_slice(), &POLICY_ADDED].concat())
 }
 
+/// How long the spawner may take to clone; far more than it needs on a busy host.
+const ANSWER_TIMEOUT_MS: u32 = 30_000;
+
 /// Asks for one process. The message carries the control socket, the daemon program, the events and the doors of its control
 /// groups and, where the host has version 2 ones, the group's directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,8 +83,13 @@ impl Spawner {
         group: Option<&OwnedFd>,
     ) -> Result<Spawned, RunnerError> {
         let failed = |source: CallError| RunnerError::Spawn { source };
-        let request = serde_json::to_vec(&Request { id_base, events: inherited.events.len(), into_group: group.is_some(), plan })
-            .map_err(|source| RunnerError::Encode { what: "spawn request", source })?;
+        let request = serde_json::to_vec(&Request {
+            id_base,
+            events: inherited.events.len(),
+            into_group: group.is_some(),
+            plan,
+        })
+        .map_err(|source| RunnerError::Encode { what: "spawn request", source })?;
         let mut descriptors = vec![inherited.control.as_fd(), inherited.daemon.as_fd()];
         descriptors.extend(inherited.events.iter().map(AsFd::as_fd));
         descriptors.extend(inherited.doors.iter().map(AsFd::as_fd));
@@ -93,6 +101,10 @@ impl Spawner {
         };
         // A socket that failed once is not put back: the next request starts a new spawner.
         linux::socket::send(&socket, &request, &descriptors).map_err(failed)?;
+        let answers = linux::process::wait(&socket, ANSWER_TIMEOUT_MS);
+        if !answers.map_err(|source| RunnerError::Launch { program: "the spawner".to_owned(), source })? {
+            return Err(RunnerError::Refused { reason: format!("no answer within {ANSWER_TIMEOUT_MS} ms") });
+        }
         let mut buffer = [0; 4096];
         let (length, answered) = linux::socket::receive(&socket, &mut buffer).map_err(failed)?;
         let answer = serde_json::from_slice(buffer.get(..length).unwrap_or_default());
@@ -127,8 +139,10 @@ impl Spawner {
     }
 }
 
-/// Serves requests from `socket` until the runner closes it. Call it first thing in `main`, before any thread.
-pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
+/// Serves requests from `socket` until the runner closes it. Call it first thing in `main`, before any thread, with the
+/// standard input itself: its children replace that, and must not keep the socket, which tells the runner that the
+/// spawner is gone.
+pub fn serve(socket: impl AsFd) -> Result<(), RunnerError> {
     let failed = |source: CallError| RunnerError::Spawn { source };
     let proof = SingleThreaded::prove().map_err(failed)?;
     namespace::keep_capabilities_as_any_user().map_err(failed)?;
@@ -140,7 +154,7 @@ pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
     let filter = compile(&POLICY_ADDED)?;
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        let (length, descriptors) = linux::socket::receive(socket, &mut buffer).map_err(failed)?;
+        let (length, descriptors) = linux::socket::receive(&socket, &mut buffer).map_err(failed)?;
         if length == 0 {
             return Ok(());
         }
@@ -148,9 +162,9 @@ pub fn serve(socket: &OwnedFd) -> Result<(), RunnerError> {
         let answer = match spawn(&proof, &filter, message, descriptors) {
             Ok(spawned) => {
                 let text = encode(&Answer::Started { pid: spawned.pid });
-                linux::socket::send(socket, &text, &[spawned.pidfd.as_fd()])
+                linux::socket::send(&socket, &text, &[spawned.pidfd.as_fd()])
             }
-            Err(reason) => linux::socket::send(socket, &encode(&Answer::Failed { reason }), &[]),
+            Err(reason) => linux::socket::send(&socket, &encode(&Answer::Failed { reason }), &[]),
         };
         answer.map_err(failed)?;
     }

@@ -63,14 +63,14 @@ impl<T: Send + 'static> Stock<T> {
         let own = shared.clone();
         let worker = std::thread::spawn(move || {
             while own.wait_for_room(size) {
-                let made = make();
+                let new = make();
                 let mut state = own.state();
-                match made {
-                    Some(made) if !state.closed => state.ready.push_back(made),
+                match new {
+                    Some(thing) if !state.closed => state.ready.push_back(thing),
                     // Closed meanwhile: it goes, but not under the lock.
-                    Some(made) => {
+                    Some(thing) => {
                         drop(state);
-                        drop(made);
+                        drop(thing);
                     }
                     None => drop(own.rest(state, REST)),
                 }

@@ -71,8 +71,8 @@ impl Table {
                 Ok(Some(record)) if has_disk || !record.daemon_version.is_empty() => {
                     inner.add(id, Entry::recover(home, record)?);
                 }
-                // A crash came before it had a disk: nobody was told of it.
-                Ok(_) if !has_disk => home.remove()?,
+                // A crash came before it ran: nobody was told of it.
+                Ok(_) if !has_disk || home.is_half_made() => home.remove()?,
                 Ok(_) => {
                     home.put_aside()?;
                     warnings.push(format!("put sandbox {id} aside in `broken`: its record is missing"));
@@ -134,12 +134,15 @@ impl Table {
     pub(crate) fn set_barriers(&self, id: &str) -> Result<(), RunnerError> {
         // Not under the entry's lock: it takes a while, and nobody shall wait for it.
         let found = self.with(id, |entry| Ok((entry.new_disk.take(), entry.alive(), entry.home.clone())))?;
-        let failed = |source| RunnerError::Kernel { action: "set the write barriers", id: id.to_owned(), source };
-        match found {
+        let failed =
+            |source| RunnerError::Kernel { action: "set the write barriers", id: id.to_owned(), source };
+        let set = match found {
             Some((Some(disk), _, home)) => disk.set_barriers().map_err(failed).and_then(|()| home.sync()),
             Some((None, true, home)) => disk::set_barriers_in_use(&home.disk()).map_err(failed),
             _ => Ok(()),
-        }
+        };
+        // Deleted meanwhile, it has nothing to survive.
+        if locked(&self.0).entries.contains_key(id) { set } else { Ok(()) }
     }
 
     /// Lists the places that are taken.

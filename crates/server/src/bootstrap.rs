@@ -47,21 +47,7 @@ pub async fn bootstrap(
             User { id: user_id.clone(), name: "Admin".to_owned(), email: String::new(), created_at: now };
         store.user_insert(&user).await.map_err(failed("make the admin"))?;
     }
-    let organization =
-        store.organization_get_personal(&user_id).await.map_err(failed("find the organization"))?;
-    let organization = if let Some(organization) = organization {
-        organization
-    } else {
-        let organization = Organization {
-            id: lost.unwrap_or_else(|| OrganizationId::random(random)),
-            name: "Personal".to_owned(),
-            personal: true,
-            created_by: user_id.clone(),
-            created_at: now,
-        };
-        store.organization_insert(&organization).await.map_err(failed("make the organization"))?;
-        organization
-    };
+    let organization_id = personal_organization(store, user_id.clone(), lost, now, random).await?;
     let kept = fs::read_to_string(data_directory.join(KEY_FILE)).ok();
     let kept = kept.map(|text| text.trim().to_owned()).filter(|key| !key.is_empty());
     let find = |key: &str| {
@@ -79,7 +65,7 @@ pub async fn bootstrap(
     };
     if find(&key).await?.is_some() {
         write_key(data_directory, &key)?;
-        return Ok((AdminKey::Known, organization.id));
+        return Ok((AdminKey::Known, organization_id));
     }
     // The file comes first: a crash between the two leaves a key that the next start takes from the file, never one
     // that nobody knows.
@@ -87,7 +73,7 @@ pub async fn bootstrap(
     let hash = store::api_key::hash(&key);
     let row = ApiKey {
         id: ApiKeyId::random(random),
-        organization_id: organization.id,
+        organization_id,
         user_id,
         name: format!("admin {}", hash.get(..8).unwrap_or_default()),
         hash,
@@ -96,7 +82,31 @@ pub async fn bootstrap(
         expires_at: None,
     };
     store.api_key_insert(&row).await.map_err(failed("keep the admin's key"))?;
-    Ok((admin_key, organization.id))
+    Ok((admin_key, organization_id))
+}
+
+/// Finds the personal organisation of a user, or makes it.
+async fn personal_organization(
+    store: &Store,
+    user_id: UserId,
+    lost: Option<OrganizationId>,
+    now: types::Timestamp,
+    random: &dyn Random,
+) -> Result<OrganizationId, ServerError> {
+    let failed = |action: &'static str| move |source| ServerError::Store { action, source };
+    let known = store.organization_get_personal(&user_id).await.map_err(failed("find the organization"))?;
+    if let Some(organization) = known {
+        return Ok(organization.id);
+    }
+    let organization = Organization {
+        id: lost.unwrap_or_else(|| OrganizationId::random(random)),
+        name: "Personal".to_owned(),
+        personal: true,
+        created_by: user_id,
+        created_at: now,
+    };
+    store.organization_insert(&organization).await.map_err(failed("make the organization"))?;
+    Ok(organization.id)
 }
 
 /// Writes the key where only root reads it.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use fs_err as fs;
 use runner::net::subnet::Subnet;
@@ -191,8 +191,8 @@ fn shifted(first: Ipv4Addr, prefix: u8, slot: u8) -> Subnet {
 }
 
 /// Locks a file for as long as it is open; `None` when another process holds it.
-fn lock(path: &PathBuf) -> Result<Option<File>, ServerError> {
-    let failed = |action, source| ServerError::File { action, path: path.clone(), source };
+fn lock(path: &Path) -> Result<Option<File>, ServerError> {
+    let failed = |action, source| ServerError::File { action, path: path.to_owned(), source };
     let file = open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),

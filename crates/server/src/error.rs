@@ -21,7 +21,9 @@ pub enum ServerError {
     )]
     NetworkInUse { network: String },
     /// All ranges of ids belong to other servers, or this server's own was taken.
-    #[error("claim ids from {start} on: other servers on this host use them; choose others with --id-range-start")]
+    #[error(
+        "claim ids from {start} on: other servers on this host use them; choose others with --id-range-start"
+    )]
     IdsInUse { start: u32 },
     /// The host's links could not be read.
     #[error("find a free network for sandboxes")]

@@ -57,32 +57,42 @@ impl LocalRunner {
         });
     }
 
-    async fn blocking<T: Send + 'static>(
+    /// Takes a step, on this very thread, while another takes over what else it had to do: to hand the call to a thread
+    /// and wait for its answer costs two switches, which is more than the call itself where the processors are busy.
+    /// The engine bounds how many steps there are at once.
+    fn step<T>(
+        &self,
+        call: impl FnOnce(&Host) -> Result<T, runner::error::RunnerError> + Send,
+    ) -> Result<T, RunnerError> {
+        let called = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&self.host)));
+        tokio::task::block_in_place(called)
+            .map_or_else(|_| Err(panicked()), |done| done.map_err(|error| translate(&error)))
+    }
+
+    /// Looks at something for a request, on a thread that may wait: a sandbox that is being stopped is looked at after
+    /// that, and requests are many.
+    async fn look<T: Send + 'static>(
         &self,
         call: impl FnOnce(&Host) -> Result<T, runner::error::RunnerError> + Send + 'static,
     ) -> Result<T, RunnerError> {
-        // On this very thread, while another takes over what else it had to do: to hand the call to a thread and wait
-        // for its answer costs two switches, which is more than the call itself where the processors are busy.
-        let called = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call(&self.host)));
-        match tokio::task::block_in_place(called) {
-            Ok(done) => done.map_err(translate),
-            // The panic's own words are in the log already.
-            Err(_) => Err(RunnerError {
-                class: Class::Bug,
-                action: "call the host: it panicked".to_owned(),
-                source: None,
-            }),
-        }
+        let host = self.host.clone();
+        let done = tokio::task::spawn_blocking(move || call(&host)).await;
+        done.map_or_else(|_| Err(panicked()), |done| done.map_err(|error| translate(&error)))
     }
 }
 
-fn translate(error: runner::error::RunnerError) -> RunnerError {
+/// The panic's own words are in the log already.
+fn panicked() -> RunnerError {
+    RunnerError { class: Class::Bug, action: "call the host: it panicked".to_owned(), source: None }
+}
+
+fn translate(error: &runner::error::RunnerError) -> RunnerError {
     let class = match error.class() {
         HostClass::Retry => Class::Retry,
         HostClass::Reject => Class::Reject,
         HostClass::Gone => Class::Gone,
     };
-    let whole = chain(&error);
+    let whole = chain(error);
     let told = discretion::without_paths(&whole);
     if told != whole {
         // The tenant is told the rest without them.
@@ -90,7 +100,7 @@ fn translate(error: runner::error::RunnerError) -> RunnerError {
     }
     let action = discretion::without_paths(&error.to_string());
     let source =
-        std::error::Error::source(&error).map(|cause| Cause(discretion::without_paths(&chain(cause))).into());
+        std::error::Error::source(error).map(|cause| Cause(discretion::without_paths(&chain(cause))).into());
     RunnerError { class, action, source }
 }
 
@@ -130,7 +140,7 @@ fn order(sandbox: &Sandbox) -> Spec {
 impl Runner for LocalRunner {
     async fn snapshot(&self, name: &str) -> Result<Option<Snapshot>, RunnerError> {
         let name = name.to_owned();
-        let image = self.blocking(move |host| host.images().find(&name)).await?;
+        let image = self.look(move |host| host.images().find(&name)).await?;
         Ok(image.map(|image| Snapshot {
             name: image.name.clone(),
             image: image.name,
@@ -140,7 +150,7 @@ impl Runner for LocalRunner {
 
     async fn create(&self, sandbox: &Sandbox) -> Result<Started, RunnerError> {
         let spec = order(sandbox);
-        let daemon_version = self.blocking(move |host| host.create(&spec)).await?;
+        let daemon_version = self.step(move |host| host.create(&spec))?;
         self.watch(sandbox.id);
         Ok(Started { daemon_version })
     }
@@ -149,21 +159,21 @@ impl Runner for LocalRunner {
         let (id, network) = (sandbox.id.to_string(), sandbox.network.clone());
         // The policy may have changed while it was stopped: it holds from the first packet on.
         let start = move |host: &Host| host.set_network(&id, &network).and_then(|()| host.start(&id));
-        let daemon_version = self.blocking(start).await?;
+        let daemon_version = self.step(start)?;
         self.watch(sandbox.id);
         Ok(Started { daemon_version })
     }
 
     async fn stop(&self, id: SandboxId, force: bool) -> Result<(), RunnerError> {
-        self.blocking(move |host| host.stop(&id.to_string(), force)).await
+        self.step(move |host| host.stop(&id.to_string(), force))
     }
 
     async fn destroy(&self, id: SandboxId) -> Result<(), RunnerError> {
-        self.blocking(move |host| host.destroy(&id.to_string())).await
+        self.step(move |host| host.destroy(&id.to_string()))
     }
 
     async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError> {
-        let seen = self.blocking(move |host| host.observe(&id.to_string())).await?;
+        let seen = self.step(move |host| host.observe(&id.to_string()))?;
         let observed = match seen.presence {
             Presence::Absent => Observed::Absent,
             Presence::Stopped => Observed::Stopped,
@@ -174,13 +184,12 @@ impl Runner for LocalRunner {
 
     async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {
         let network = network.clone();
-        self.blocking(move |host| host.set_network(&id.to_string(), &network)).await
+        self.step(move |host| host.set_network(&id.to_string(), &network))
     }
 
     async fn resize(&self, id: SandboxId, resources: Resources) -> Result<(), RunnerError> {
         let (cpu_thousandths, memory_bytes, disk_bytes) = amounts(resources);
-        self.blocking(move |host| host.resize(&id.to_string(), cpu_thousandths, memory_bytes, disk_bytes))
-            .await
+        self.step(move |host| host.resize(&id.to_string(), cpu_thousandths, memory_bytes, disk_bytes))
     }
 
     async fn inspect(&self, id: SandboxId) -> Result<Inspection, RunnerError> {
@@ -188,10 +197,10 @@ impl Runner for LocalRunner {
             let id = id.to_string();
             Ok(Inspection { isolation: host.isolation(&id)?, conditions: host.conditions(&id)? })
         };
-        self.blocking(look).await
+        self.look(look).await
     }
 
     async fn egress(&self, id: SandboxId) -> Result<Egress, RunnerError> {
-        self.blocking(move |host| host.egress(&id.to_string())).await
+        self.look(move |host| host.egress(&id.to_string())).await
     }
 }

@@ -77,7 +77,9 @@ impl Server {
         let said = config.values.is_said(&env::SANDBOX_NETWORK);
         let claim = Claim::take(&data_directory, &settings.sandbox, said, Path::new(LOCKS))?;
         let dead: Vec<String> = claim.dead.iter().map(|instance| group_parent(instance)).collect();
-        if let Err(error) = runner::ruins::remove_groups(&dead) {
+        let removed =
+            runner::ruins::remove_groups(&dead).and_then(|()| runner::ruins::remove_rules(&claim.dead));
+        if let Err(error) = removed {
             warn!("cannot clean up after other servers: {}", Chain(&error));
         }
         let store = open_store(&data_directory.join("daytona.db")).await?;

@@ -87,7 +87,7 @@ impl StoreError {
     /// Tells whether the disk has no room for a write.
     pub fn is_full(&self) -> bool {
         let Self::Query { source, .. } = self else { return false };
-        let code = source.as_database_error().and_then(|error| error.code());
+        let code = source.as_database_error().and_then(sqlx::error::DatabaseError::code);
         // SQLITE_FULL; and SQLITE_IOERR_WRITE, as which some file systems answer.
         matches!(code.and_then(|code| code.parse::<u32>().ok()), Some(13 | 778))
     }

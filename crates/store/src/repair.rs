@@ -43,9 +43,9 @@ pub(crate) async fn damage(writer: &SqlitePool) -> Result<Option<String>, sqlx::
 
 /// Tells whether an error says that the file is damaged, or is no database at all.
 pub(crate) fn is_damage(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     // The lower eight bits are the primary code: SQLITE_CORRUPT is 11, SQLITE_NOTADB is 26.
-    let primary = code.and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xFF);
+    let primary = code.as_deref().and_then(|code| code.parse::<u32>().ok()).map(|code| code & 0xFF);
     matches!(primary, Some(11 | 26))
 }
 

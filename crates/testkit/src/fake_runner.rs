@@ -242,10 +242,8 @@ impl Runner for FakeRunner {
 
     async fn resize(&self, id: SandboxId, _resources: Resources) -> Result<(), RunnerError> {
         self.enter(Call::Resize).await?;
-        match self.state().sandboxes.contains_key(&id) {
-            true => Ok(()),
-            false => Err(error(Class::Gone, format!("resize {id}"))),
-        }
+        let known = self.state().sandboxes.contains_key(&id);
+        known.then_some(()).ok_or_else(|| error(Class::Gone, format!("resize {id}")))
     }
 
     async fn inspect(&self, _id: SandboxId) -> Result<Inspection, RunnerError> {

@@ -18,11 +18,11 @@ pub fn tiny(directory: &Path) -> io::Result<PathBuf> {
     tiny_with(directory, "tiny", |_| Ok(()))
 }
 
-/// Writes the archive of [`tiny`] as `name.tar`, with what `more` appends to it.
+/// Writes the archive of [`tiny`] as `name.tar`, with what `extend` appends to it.
 pub fn tiny_with(
     directory: &Path,
     name: &str,
-    more: impl FnOnce(&mut Builder<std::fs::File>) -> io::Result<()>,
+    extend: impl FnOnce(&mut Builder<std::fs::File>) -> io::Result<()>,
 ) -> io::Result<PathBuf> {
     let path = directory.join(format!("{name}.tar"));
     let mut archive = Builder::new(std::fs::File::create(&path)?);
@@ -44,7 +44,7 @@ pub fn tiny_with(
     let users = b"root:x:0:0:root:/root:/bin/sh\ndaytona:x:1000:1000::/home/daytona:/bin/sh\n";
     entry(&mut archive, "etc/passwd", EntryType::Regular, 0o644, 0, users)?;
     entry(&mut archive, "etc/group", EntryType::Regular, 0o644, 0, b"root:x:0:\ndaytona:x:1000:\n")?;
-    more(&mut archive)?;
+    extend(&mut archive)?;
     archive.finish()?;
     Ok(path)
 }

@@ -111,7 +111,8 @@ impl Network {
 
     /// Tells whether only what is listed may be reached.
     pub fn listed(&self) -> bool {
-        !self.block_all && !(self.allow_list.is_empty() && self.domain_allow_list.is_empty())
+        let has_list = !self.allow_list.is_empty() || !self.domain_allow_list.is_empty();
+        has_list && !self.block_all
     }
 }
 

@@ -42,6 +42,7 @@ impl Product {
             Err(error) => {
                 let _ = server.kill();
                 let _ = server.wait();
+                let _ = std::fs::remove_dir_all(&home);
                 Err(error)
             }
         }
@@ -82,16 +83,20 @@ impl Product {
     /// Deletes whatever sandboxes there are: they would outlive the server, and its data.
     pub(crate) fn sweep(&self) -> Result<()> {
         let mut client = self.connect()?;
-        loop {
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while Instant::now() < deadline {
             let page = client.send("GET", "/api/sandbox?limit=200", &json!({}))?;
             let items = page.get("items").and_then(Value::as_array).context("the list of sandboxes")?;
             if items.is_empty() {
                 return Ok(());
             }
             for id in items.iter().filter_map(|item| item.get("id").and_then(Value::as_str)) {
-                delete(&mut client, id)?;
+                // One that is going already is gone when it is asked for.
+                let _ = delete(&mut client, id);
             }
+            std::thread::sleep(Duration::from_millis(100));
         }
+        bail!("sandboxes were still there after a minute")
     }
 
     /// Stops the server and removes everything it kept.

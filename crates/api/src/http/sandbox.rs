@@ -126,5 +126,7 @@ pub(crate) async fn delete(
     let change = |sandbox| Ok(rules::delete(sandbox));
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     state.engine.wake_with(written.clone());
+    // Beside the removal: what was answered as deleted stays so when the power fails.
+    state.store.sync().await?;
     Ok(Answer(view::sandbox::full(written, &state.settings)))
 }

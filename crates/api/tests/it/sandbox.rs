@@ -239,7 +239,7 @@ async fn the_network_changes_at_once() {
 async fn a_network_that_cannot_be_read_changes_nothing() {
     let api = TestApi::start().await.unwrap();
     let id = named(&api, "box").await["id"].as_str().unwrap().parse().unwrap();
-    let many = |entry: &str| vec![entry; 11].join(",");
+    let many = |entry: &str| [entry; 11].join(",");
     for body in [
         json!({}),
         json!({"networkAllowList": "10.0.0.0"}),

@@ -1,6 +1,7 @@
 //! `daytona server`: starts every role and serves until told to end.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
@@ -14,6 +15,8 @@ use crate::output;
 
 /// Tells programs where a running server is.
 const STATE_FILE: &str = "server.json";
+/// How long threads may take to end after everything was closed.
+const LAST_GRACE: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
@@ -29,7 +32,10 @@ pub(crate) fn run(arguments: Vec<String>) -> anyhow::Result<()> {
     let spawner = vec!["/proc/self/exe".to_owned(), "spawner".to_owned()];
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(serve(&config, listener, spawner))
+    let outcome = runtime.block_on(serve(&config, listener, spawner));
+    // Everything is closed by now; what still waits for something is not worth waiting for.
+    runtime.shutdown_timeout(LAST_GRACE);
+    outcome
 }
 
 /// Resolves the settings. Port 0 asks for any free port, which is taken here, since the public URL names it.

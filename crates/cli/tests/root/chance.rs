@@ -19,7 +19,7 @@ impl Chance {
             types::Random::fill(&types::SystemRandom, &mut bytes);
             u64::from_le_bytes(bytes)
         });
-        println!("repeat with {name}={seed}");
+        eprintln!("repeat with {name}={seed}");
         Self(seed)
     }
 

@@ -16,6 +16,9 @@ use client::Client;
 
 const KILLS: usize = 200;
 const CLIENTS: usize = 4;
+/// What kills are spread over.
+const OPERATIONS: [&str; 10] =
+    ["create", "delete", "stop", "start", "label", "network", "upload", "execute", "import", "resize"];
 
 #[test]
 fn two_hundred_kills_under_load_lose_nothing_and_leave_nothing() {
@@ -30,7 +33,8 @@ fn two_hundred_kills_under_load_lose_nothing_and_leave_nothing() {
     let mut kills = 0;
     let mut while_starting = 0;
     let mut spawners = 0;
-    while kills < KILLS {
+    // A few more where chance has spared an operation so far.
+    while kills < KILLS || (kills < 2 * KILLS && !missed(&clients).is_empty()) {
         let items = at_rest(&serving);
         agree(home.path(), &items);
         let spawner = chance.once_in(4);
@@ -88,18 +92,21 @@ fn round(serving: Serving, clients: &mut [Client], chance: &mut Chance, spawner:
     });
 }
 
+/// Lists the operations that no kill has cut off yet.
+fn missed(clients: &[Client]) -> Vec<&'static str> {
+    let is_missed = |operation: &&str| !clients.iter().any(|client| client.cut.contains(operation));
+    OPERATIONS.into_iter().filter(is_missed).collect()
+}
+
 fn report(clients: &[Client], kills: usize, while_starting: usize, spawners: usize) {
     let mut cut: BTreeMap<&str, usize> = BTreeMap::new();
     for operation in clients.iter().flat_map(|client| &client.cut) {
         *cut.entry(operation).or_default() += 1;
     }
     let done: usize = clients.iter().map(|client| client.done).sum();
-    println!("{kills} kills, {while_starting} of them while starting; {spawners} spawners killed alone");
-    println!("{done} requests done, cut off: {cut:?}");
-    for operation in ["create", "delete", "stop", "start", "label", "network", "upload", "execute", "import"]
-    {
-        assert!(cut.contains_key(operation), "no kill hit {operation}");
-    }
+    eprintln!("{kills} kills, {while_starting} of them while starting; {spawners} spawners killed alone");
+    eprintln!("{done} requests done, cut off: {cut:?}");
+    assert_eq!(missed(clients), [""; 0], "no kill hit these");
 }
 
 /// Every image whose import was said to be done can be used, and killed imports leave nothing.

@@ -65,7 +65,7 @@ fn a_reboot_in_the_middle_of_the_work_after_a_reboot_loses_nothing() {
             let (host, key) = (&host, &key);
             // Cut off, or done.
             scope.spawn(move || {
-                drop(crate::serving::ask(host, key, "POST", &format!("/api/sandbox/{id}/start"), &json!({})))
+                drop(crate::serving::ask(host, key, "POST", &format!("/api/sandbox/{id}/start"), &json!({})));
             });
         }
         std::thread::sleep(Duration::from_millis(25));

@@ -189,11 +189,20 @@ pub(crate) fn process(home: &Path, settings: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_daytona"))
         .args(["server", "--port", "0", "--log-level", "warn", "--data-dir"])
         .arg(home)
+        .args(["--sandbox-network", &network(home)])
         .args(settings)
         .stdin(Stdio::null())
         .stderr(log)
         .spawn()
         .unwrap()
+}
+
+/// Chooses a network for the servers of a directory. Left to choose, a server takes one of ten, and they may all be in use
+/// on a machine where other tests run, or were killed.
+fn network(home: &Path) -> String {
+    let mark = server::instance(&home.canonicalize().unwrap());
+    let number = u32::from_str_radix(&mark, 16).unwrap();
+    format!("10.{}.{}.0/24", 225 + number % 20, number / 20 % 256)
 }
 
 /// Returns the end of what servers of this directory said.

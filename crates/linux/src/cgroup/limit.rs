@@ -60,7 +60,11 @@ pub(super) fn apply(controllers: &[Controller], limits: &Limits) -> Result<(), C
                 write(&controller.file("cpu.max"), &format!("{} {PERIOD_MICROSECONDS}", quota("max")))?;
             }
             ("cpu", false) => {
-                write(&controller.file("cpu.cfs_period_us"), &PERIOD_MICROSECONDS.to_string())?;
+                // For every write here the kernel looks at all groups, and new ones have this period.
+                let period = PERIOD_MICROSECONDS.to_string();
+                if controller.text("cpu.cfs_period_us").trim() != period {
+                    write(&controller.file("cpu.cfs_period_us"), &period)?;
+                }
                 write(&controller.file("cpu.cfs_quota_us"), &quota("-1"))?;
             }
             _ => {

@@ -138,7 +138,7 @@ fn depth(directory: &OwnedFd) -> io::Result<usize> {
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
     let path = rustix::fs::readlink(link, Vec::new())
         .map_err(|_| invalid("directories too deep in one another to have a path"))?;
-    Ok(path.as_bytes().iter().filter(|byte| **byte == b'/').count())
+    Ok(Path::new(OsStr::from_bytes(path.as_bytes())).components().count())
 }
 
 /// Copies an entry's content; zeros become holes, so that what a few bytes of archive claim costs no disk.
@@ -175,7 +175,7 @@ fn open_parent(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
         opened => return Ok(opened?),
     }
     let mut made = PathBuf::new();
-    for name in path.iter() {
+    for name in path {
         let above = open(&made)?;
         made.push(name);
         match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755)) {

@@ -8,7 +8,7 @@ use linux::nft::set::Element;
 use types::sandbox;
 
 use crate::net::policy::{
-    ALLOWED, ANSWERS, BLOCKED, LINGERING, LISTED, MEMBERS, OPEN, PINNED, RANGES, REFUSED,
+    ALLOWED, ANSWERS, BLOCKED, LINGERING, LISTED, MEMBERS, OPEN, PACE, PINNED, RANGES, REFUSED,
 };
 
 /// A sandbox's end of the wire.
@@ -66,6 +66,7 @@ impl Wire {
             return;
         }
         transaction.add_elements(ALLOWED, &[self.key()]);
+        transaction.add_elements(PACE, &[self.key()]);
         transaction.add_elements(MEMBERS, &[self.member()]);
         if !policy.listed() {
             transaction.add_elements(OPEN, &[self.key()]);
@@ -108,7 +109,7 @@ impl Wire {
 
     /// Takes the counters back, whether they are there or not.
     pub(super) fn forget(&self, transaction: &mut Transaction) {
-        for set in [REFUSED, ALLOWED] {
+        for set in [REFUSED, ALLOWED, PACE] {
             transaction.remove_elements(set, &[self.key()]);
         }
     }

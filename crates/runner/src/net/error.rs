@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use linux::errno::CallError;
 
-use crate::net::policy::PolicyError;
+use crate::net::denied::PolicyError;
 use crate::net::subnet::Subnet;
 
 /// A failure of the network, by what was attempted.
@@ -34,6 +34,9 @@ pub enum NetError {
     /// The place is in use by a sandbox that was not detached.
     #[error("prepare place {index}: it belongs to sandbox {owner}")]
     PlaceTaken { index: u32, owner: String },
+    /// The rules were taken off the host, and a link would be open without.
+    #[error("create link {link}: the rules were removed from this host")]
+    Removed { link: String },
     /// A thread of the network's own could not be started.
     #[error("start the thread {name}")]
     Thread { name: &'static str, source: std::io::Error },

@@ -8,6 +8,8 @@ use types::egress::{Decision, Egress};
 
 /// Decisions that are kept of each kind: what is refused is not crowded out by what is allowed.
 const KEPT: usize = 64;
+/// Of those, what is kept of a sandbox that has stopped.
+const KEPT_AFTERWARDS: usize = 16;
 
 /// The books of all places.
 #[derive(Debug)]
@@ -71,6 +73,10 @@ impl Ledger {
     pub(super) fn close(&self, index: u32, packets: Packets) {
         if let Some(book) = self.books().get_mut(&index) {
             book.packets = packets;
+            for kept in [&mut book.allowed, &mut book.refused] {
+                kept.drain(..kept.len().saturating_sub(KEPT_AFTERWARDS));
+                kept.shrink_to_fit();
+            }
         }
     }
 
@@ -156,6 +162,7 @@ mod tests {
         assert!(!egress.decisions[KEPT].allowed);
         ledger.close(7, Packets { allowed: 300, refused: 4 });
         assert_eq!(ledger.read(7, None).allowed, 300);
+        assert_eq!(ledger.read(7, None).decisions.len(), KEPT_AFTERWARDS + 1);
         ledger.open(7);
         assert_eq!(ledger.read(7, None), Egress::default());
     }

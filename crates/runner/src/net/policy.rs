@@ -1,4 +1,4 @@
-//! The rules every sandbox link lives under. `policy/egress.json` says which destinations are denied, and why.
+//! The rules every sandbox link lives under.
 //!
 //! Every set says what may pass, so that a lookup that fails, as it may while the kernel changes a set, drops a packet
 //! and lets none slip.
@@ -9,11 +9,11 @@ use std::net::Ipv4Addr;
 use linux::nft::rule::{End, Side, Statement, Transport};
 use linux::nft::set::{Element, KeyKind, Limit};
 use linux::nft::{Family, Hook, Transaction};
-use serde::Deserialize;
 
 use crate::net::address::Names;
+use crate::net::denied::Denied;
 use crate::net::reason::Reason;
-use crate::net::subnet::{self, InvalidSubnet, Subnet};
+use crate::net::subnet::{self, Subnet};
 
 /// The links that something passes, each with its address.
 pub(super) const MEMBERS: &str = "members";
@@ -33,6 +33,8 @@ pub(super) const LINGERING: &str = "lingering";
 /// Count, link by link, and limit what is told.
 pub(super) const REFUSED: &str = "refused";
 pub(super) const ALLOWED: &str = "allowed";
+/// Limits, link by link, how many connections begin.
+pub(super) const PACE: &str = "pace";
 const REACHABLE: &str = "reachable";
 const RESOLVERS: &str = "resolvers";
 pub(super) const DOMAIN_PORT: u16 = 53;
@@ -40,53 +42,8 @@ pub(super) const DOMAIN_PORT: u16 = 53;
 /// What is told of one sandbox: enough to see what it tries, too little to be a burden.
 const REFUSED_LIMIT: Limit = Limit { per_second: 5, burst: 64 };
 const ALLOWED_LIMIT: Limit = Limit { per_second: 2, burst: 64 };
-
-/// The data file is not what this version expects.
-#[derive(Debug, thiserror::Error)]
-pub enum PolicyError {
-    /// It is no such JSON.
-    #[error("parse policy/egress.json")]
-    Syntax {
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
-    /// One of its networks is none.
-    #[error("read a network of policy/egress.json")]
-    Subnet {
-        /// Which one.
-        source: InvalidSubnet,
-    },
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    denied: Vec<Entry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    network: String,
-    reason: String,
-}
-
-/// A destination that no sandbox may reach.
-#[derive(Debug, Clone)]
-pub(super) struct Denied {
-    pub(super) network: Subnet,
-    pub(super) reason: String,
-}
-
-/// Returns the destinations that are denied unless the operator allows them.
-pub(super) fn denied_by_default() -> Result<Vec<Denied>, PolicyError> {
-    let file: File = serde_json::from_str(include_str!("../../policy/egress.json"))
-        .map_err(|source| PolicyError::Syntax { source })?;
-    let entries = file.denied.into_iter();
-    let parsed: Result<Vec<Denied>, InvalidSubnet> =
-        entries.map(|entry| Ok(Denied { network: entry.network.parse()?, reason: entry.reason })).collect();
-    parsed.map_err(|source| PolicyError::Subnet { source })
-}
+/// Every connection stays in the host's table for half a minute and more, and the table is everybody's.
+const PACE_LIMIT: Limit = Limit { per_second: 500, burst: 4000 };
 
 /// What the rules of one instance are made from.
 #[derive(Debug, Clone)]
@@ -190,7 +147,10 @@ impl Policy {
         };
         let mut chains: Vec<Chain> = Reason::REFUSALS.iter().map(|reason| self.refusal(*reason)).collect();
         chains.extend([
-            self.allowance(),
+            self.counted(),
+            opening(),
+            allowance(),
+            asked(),
             claim(),
             unrestricted(),
             listed_tcp(),
@@ -228,10 +188,9 @@ impl Policy {
         Chain { name: reason.chain(), hook: None, rules }
     }
 
-    fn allowance(&self) -> Chain {
-        let mut opening = vec![Statement::Opening];
-        opening.extend(self.meter(ALLOWED, Reason::Allowed));
-        Chain { name: "allow".to_owned(), hook: None, rules: vec![opening, vec![Statement::Accept]] }
+    fn counted(&self) -> Chain {
+        let rules = vec![self.meter(ALLOWED, Reason::Allowed), vec![Statement::Accept]];
+        Chain { name: "counted".to_owned(), hook: None, rules }
     }
 
     fn meter(&self, set: &str, reason: Reason) -> Vec<Statement> {
@@ -258,17 +217,17 @@ impl Policy {
 
     /// What the host takes from a sandbox: questions that were redirected to its resolver.
     fn to_us(&self) -> Chain {
-        use Statement::{Accept, LinkIn, Port, Redirected};
+        use Statement::{Goto, LinkIn, Port, Redirected};
         let question = |transport| {
             let port = Port(transport, self.resolver_port);
-            vec![LinkIn(Side::In, LISTED.to_owned()), Redirected, port, Accept]
+            vec![LinkIn(Side::In, LISTED.to_owned()), Redirected, port, Goto("asked".to_owned())]
         };
         let rules = vec![question(Transport::Udp), question(Transport::Tcp), vec![refuse(Reason::Host)]];
         Chain { name: "to_us".to_owned(), hook: None, rules }
     }
 }
 
-const SETS: [(&str, KeyKind); 12] = [
+const SETS: [(&str, KeyKind); 13] = [
     (MEMBERS, KeyKind::LinkAndAddress),
     (OPEN, KeyKind::Link),
     (LISTED, KeyKind::Link),
@@ -279,6 +238,7 @@ const SETS: [(&str, KeyKind); 12] = [
     (LINGERING, KeyKind::LinkAndAddressForAWhile),
     (REFUSED, KeyKind::LinkMeter(REFUSED_LIMIT)),
     (ALLOWED, KeyKind::LinkMeter(ALLOWED_LIMIT)),
+    (PACE, KeyKind::LinkMeter(PACE_LIMIT)),
     (REACHABLE, KeyKind::AddressRange),
     (RESOLVERS, KeyKind::Address),
 ];
@@ -289,6 +249,31 @@ fn refuse(reason: Reason) -> Statement {
 
 fn allow() -> Statement {
     Statement::Goto("allow".to_owned())
+}
+
+/// What the policy allows: a packet that opens a connection is looked at once more.
+fn allowance() -> Chain {
+    let rules =
+        vec![vec![Statement::Opening, Statement::Goto("opening".to_owned())], vec![Statement::Accept]];
+    Chain { name: "allow".to_owned(), hook: None, rules }
+}
+
+/// Counts and tells what opens a connection, unless too many were opened just before.
+fn opening() -> Chain {
+    let paced = Statement::LinkIn(Side::In, PACE.to_owned());
+    let rules = vec![vec![paced, Statement::Goto("counted".to_owned())], vec![refuse(Reason::Pace)]];
+    Chain { name: "opening".to_owned(), hook: None, rules }
+}
+
+/// Questions to our resolver, which counts them itself.
+fn asked() -> Chain {
+    let paced = Statement::LinkIn(Side::In, PACE.to_owned());
+    let rules = vec![
+        vec![Statement::Opening, paced, Statement::Accept],
+        vec![Statement::Opening, refuse(Reason::Pace)],
+        vec![Statement::Accept],
+    ];
+    Chain { name: "asked".to_owned(), hook: None, rules }
 }
 
 /// Whether a packet is what it claims to be; the first look at everything that a sandbox sends.

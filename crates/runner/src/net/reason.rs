@@ -21,11 +21,13 @@ pub(super) enum Reason {
     Protocol,
     /// Its destination is on no list of the sandbox.
     Unlisted,
+    /// It opened a connection right after too many others: each costs the whole host memory for a while.
+    Pace,
 }
 
 impl Reason {
     /// Every reason to refuse a packet.
-    pub(super) const REFUSALS: [Self; 8] = [
+    pub(super) const REFUSALS: [Self; 9] = [
         Self::Blocked,
         Self::Spoofed,
         Self::Sandbox,
@@ -34,6 +36,7 @@ impl Reason {
         Self::Lookup,
         Self::Protocol,
         Self::Unlisted,
+        Self::Pace,
     ];
 
     /// Returns its word in the rules.
@@ -48,6 +51,7 @@ impl Reason {
             Self::Lookup => "lookup",
             Self::Protocol => "protocol",
             Self::Unlisted => "unlisted",
+            Self::Pace => "pace",
         }
     }
 

@@ -16,43 +16,16 @@ use linux::nft::rule::Transport;
 use rustix::io::Errno;
 use types::{Clock, sandbox};
 
-use crate::net::access::{Pinned, Wire};
+use crate::net::access::Wire;
 use crate::net::address::{self, Pair};
 use crate::net::error::NetError;
 use crate::net::ledger::Packets;
-use crate::net::pins::Pins;
+use crate::net::place::Place;
 use crate::net::policy::{DOMAIN_PORT, LISTED, MEMBERS, OPEN, Policy, REFUSED};
 use crate::net::table::{self, Left};
 
 /// How the kernel says that a chain or a set cannot be renewed, because it exists and is of another kind.
 const OTHER_VERSION: [Errno; 4] = [Errno::EXIST, Errno::BUSY, Errno::INVAL, Errno::OPNOTSUPP];
-
-/// A sandbox in its place.
-#[derive(Debug, Clone)]
-pub(super) struct Place {
-    pub(super) sandbox_id: String,
-    pub(super) policy: Arc<sandbox::Network>,
-    pins: Pins,
-    /// What was counted by tables that are gone, and by this one when it was last looked at.
-    counted: Packets,
-    last_seen: Packets,
-}
-
-impl Place {
-    pub(super) fn new(sandbox_id: String, policy: sandbox::Network) -> Self {
-        let (counted, last_seen) = (Packets::default(), Packets::default());
-        Self { sandbox_id, policy: Arc::new(policy), pins: Pins::default(), counted, last_seen }
-    }
-
-    /// Tells whether a name is on the sandbox's list.
-    fn lists(&self, name: &str) -> bool {
-        lists(&self.policy, name)
-    }
-}
-
-fn lists(policy: &sandbox::Network, name: &str) -> bool {
-    !policy.block_all && policy.domain_allow_list.iter().any(|pattern| pattern.matches(name))
-}
 
 /// The table of one instance.
 #[derive(Debug)]
@@ -252,11 +225,15 @@ impl Rules {
         let mut state = self.state();
         let before = state.places.get(&index).cloned();
         let old_policy = before.as_ref().map(|before| before.policy.clone());
+        let stranger = before.as_ref().is_some_and(|before| before.sandbox_id != place.sandbox_id);
         let gone = before.map(|before| place.inherit(before)).unwrap_or_default();
         let fill = |transaction: &mut Transaction| {
             if old_policy.is_some() {
                 wire.revoke(transaction, old_policy.as_deref());
                 wire.unpin(transaction, &gone);
+            }
+            if stranger {
+                wire.forget(transaction);
             }
             wire.grant(transaction, &place.policy);
         };
@@ -382,15 +359,5 @@ impl Rules {
 
     fn now_ms(&self) -> i64 {
         self.clock.now().as_millisecond()
-    }
-}
-
-impl Place {
-    /// Takes over what holds from the same sandbox's last policy; returns the pinned addresses that do not.
-    fn inherit(&mut self, before: Self) -> Vec<Pinned> {
-        (self.counted, self.last_seen) = (before.counted, before.last_seen);
-        self.pins = before.pins;
-        let (policy, same_sandbox) = (&self.policy, self.sandbox_id == before.sandbox_id);
-        self.pins.retain(|name| same_sandbox && lists(policy, name))
     }
 }

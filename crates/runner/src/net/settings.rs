@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::net::address::Names;
+use crate::net::denied::{self, Denied};
 use crate::net::dns;
 use crate::net::error::NetError;
-use crate::net::policy::{self, Denied, Policy};
+use crate::net::policy::{self, Policy};
 use crate::net::subnet::Subnet;
 
 /// What the network is told.
@@ -53,7 +54,7 @@ impl Settings {
 
     /// Gathers what the rules are made from.
     pub(super) fn policy(&self, names: Names, log_group: Option<u16>) -> Result<Policy, NetError> {
-        let mut denied = policy::denied_by_default().map_err(|source| NetError::Policy { source })?;
+        let mut denied = denied::denied_by_default().map_err(|source| NetError::Policy { source })?;
         let by_operator =
             |network: &Subnet| Denied { network: *network, reason: "by the operator".to_owned() };
         denied.extend(self.denied.iter().map(by_operator));

@@ -113,6 +113,7 @@ fn describe(
             "listed names are reached over TCP only"
         }
         Reason::Unlisted => "not on the allow list",
+        Reason::Pace => "too many new connections at once",
     };
     text.to_owned()
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use linux::errno::{CallError, Context as _};
-use linux::mount;
+use linux::mount::{self, Attributes};
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
@@ -62,19 +62,22 @@ pub fn run(
     drop(doors);
     linux::namespace::become_root()?;
     rustix::process::setsid().context("setsid", "first process")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     mount::make_private(open_directory("/")?)?;
     let parts = Parts::prepare(&plan.resolvers)?;
     linux::exec::silence()?;
+    // Whoever waits for a root file system sees nothing of the host, and keeps none of its mounts.
+    stand_on_nothing()?;
     linux::process::forget_ended_children(false)?;
     linux::exec::limit_open_files(plan.open_files)?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
     receive_link(&control)?.configure_inside()?;
     linux::socket::send(&control, PREPARED, &[])?;
 
     let (host_name, root) = receive_root(&control)?;
     mount::attach(&root, open_directory("/")?)?;
     parts.place(&root, &host_name)?;
-    mount::pivot(&root)?;
+    // Below it is the empty directory on which the process stood; whoever finds a way there finds nothing.
+    mount::enter(&root)?;
     drop((root, parts));
     linux::exec::set_host_name(&host_name)?;
     filter.install()?;
@@ -83,6 +86,14 @@ pub fn run(
     // What the process may do is settled; nothing that follows can widen it.
     let given: Vec<OwnedFd> = [listener, control, settings].into_iter().chain(events).collect();
     linux::exec::execute(daemon, &["daytona-daemon", "fd:5"], &[], &given)
+}
+
+/// Makes an empty directory the root, for as long as there is no other.
+fn stand_on_nothing() -> Result<(), CallError> {
+    let options = [("size", "4k"), ("nr_inodes", "2")];
+    let empty = mount::filesystem("tmpfs", &options, Attributes::MOUNT_ATTR_RDONLY)?;
+    mount::attach(&empty, open_directory("/")?)?;
+    mount::pivot(&empty)
 }
 
 /// What the process says when it waits for a root file system; see `cell::Heard`.

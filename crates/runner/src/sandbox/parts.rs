@@ -11,20 +11,30 @@ use linux::mount::{self, Attributes};
 use rustix::fs::{Mode, OFlags};
 
 /// Files below `/proc` that are hidden from the sandbox: they tell of the host, or change it.
-const MASKED_FILES: [&str; 7] =
-    ["kcore", "keys", "key-users", "timer_list", "sched_debug", "sysrq-trigger", "kmsg"];
+const MASKED_FILES: [&str; 9] = [
+    "kcore",
+    "kallsyms",
+    "keys",
+    "key-users",
+    "timer_list",
+    "sched_debug",
+    "sysrq-trigger",
+    "kmsg",
+    "diskstats",
+];
 
-/// Hidden directories below `/proc`.
-const MASKED_IN_PROC: [&str; 2] = ["acpi", "scsi"];
+/// Hidden directories below `/proc`; those of file systems tell of the disks of other sandboxes.
+const MASKED_IN_PROC: [&str; 4] = ["acpi", "scsi", "fs/ext4", "fs/jbd2"];
 
 /// Hidden directories below `/sys`: firmware, DMI and power data of the host, its security modules, and its loop
 /// devices, whose files tell of other sandboxes.
-const MASKED_IN_SYS: [&str; 6] = [
+const MASKED_IN_SYS: [&str; 7] = [
     "firmware",
     "class/dmi",
     "devices/virtual/dmi",
     "devices/virtual/block",
     "devices/virtual/powercap",
+    "fs/ext4",
     "kernel/security",
 ];
 
@@ -114,7 +124,6 @@ fn proc(attributes: Attributes, empty: &OwnedFd) -> Result<OwnedFd, CallError> {
             mount::attach(mount::clone_path("/dev/null")?, target)?;
         }
     }
-    hide(&proc, &MASKED_IN_PROC, empty)?;
     for name in READ_ONLY {
         if let Some(target) = target(&proc, name)? {
             let tree = mount::clone_tree(&target, "", false)?;
@@ -122,12 +131,15 @@ fn proc(attributes: Attributes, empty: &OwnedFd) -> Result<OwnedFd, CallError> {
             mount::attach(tree, target)?;
         }
     }
+    // Last, because a read-only part covers what was hidden in it.
+    hide(&proc, &MASKED_IN_PROC, empty)?;
     Ok(proc)
 }
 
 fn dev(attributes: Attributes) -> Result<OwnedFd, CallError> {
     let without_devices = attributes | Attributes::MOUNT_ATTR_NODEV;
-    let dev = mount::filesystem("tmpfs", &[("size", "64k"), ("nr_inodes", "64"), ("mode", "755")], attributes)?;
+    let dev =
+        mount::filesystem("tmpfs", &[("size", "64k"), ("nr_inodes", "64"), ("mode", "755")], attributes)?;
     let terminals = [("ptmxmode", "0666"), ("mode", "620"), ("gid", "5"), ("max", "256")];
     let terminals = mount::filesystem("devpts", &terminals, attributes)?;
     let shared_memory = [("size", "64m"), ("mode", "1777")];

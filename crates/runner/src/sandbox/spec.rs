@@ -12,6 +12,17 @@ use types::sandbox::Network;
 
 use crate::error::RunnerError;
 
+/// Name of the record in a sandbox's directory.
+const RECORD_FILE: &str = "sandbox.json";
+/// Stands in the record's place until there is one: a sandbox whose record is lost is another matter.
+const HALF_MADE: &[u8] = b"half-made\n";
+
+/// Makes the directory that a sandbox will have.
+pub fn make_directory(path: &Path) -> io::Result<()> {
+    fs::create_dir(path)?;
+    fs::write(path.join(RECORD_FILE), HALF_MADE)
+}
+
 /// Name of the writable disk in a sandbox's directory.
 pub const DISK_FILE: &str = "disk.ext4";
 
@@ -54,7 +65,11 @@ impl Spec {
         let read = || {
             Some(Network {
                 block_all: self.block_all,
-                allow_list: self.allow_list.iter().map(|text| Ipv4Network::parse(text)).collect::<Option<_>>()?,
+                allow_list: self
+                    .allow_list
+                    .iter()
+                    .map(|text| Ipv4Network::parse(text))
+                    .collect::<Option<_>>()?,
                 domain_allow_list: self
                     .domain_allow_list
                     .iter()
@@ -156,7 +171,7 @@ impl Home {
     }
 
     fn record(&self) -> PathBuf {
-        self.directory.join("sandbox.json")
+        self.directory.join(RECORD_FILE)
     }
 
     /// Writes the record so that a crash leaves the old or the new one.
@@ -164,8 +179,11 @@ impl Home {
         let text = serde_json::to_vec(record)
             .map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
         let path = self.record();
-        linux::replace::replace_soon(&path, &text, 0o600)
-            .map_err(|source| RunnerError::File { action: "write", path, source })
+        linux::replace::replace_soon(&path, &text, 0o600).map_err(|source| RunnerError::File {
+            action: "write",
+            path,
+            source,
+        })
     }
 
     /// Brings a new sandbox onto the disk: its record, its empty disk and their names. Whoever is told that it exists
@@ -173,15 +191,23 @@ impl Home {
     pub fn sync(&self) -> Result<(), RunnerError> {
         let file = |path: &Path, source| RunnerError::File { action: "write", path: path.to_owned(), source };
         for path in [self.record(), self.disk()] {
-            std::fs::File::open(&path).and_then(|opened| opened.sync_all()).map_err(|source| file(&path, source))?;
+            std::fs::File::open(&path)
+                .and_then(|opened| opened.sync_all())
+                .map_err(|source| file(&path, source))?;
         }
         linux::replace::sync_directory_of(&self.record()).map_err(|source| file(&self.directory, source))?;
         linux::replace::sync_directory_of(&self.directory).map_err(|source| file(&self.directory, source))
     }
 
-    /// Reads the record; `None` for a sandbox whose creation never finished.
+    /// Tells whether it was being made when a crash came: nobody was told of it.
+    pub fn is_half_made(&self) -> bool {
+        fs::read(self.record()).is_ok_and(|text| text == HALF_MADE)
+    }
+
+    /// Reads the record; `None` for a sandbox whose creation never finished, and for one whose record is lost.
     pub fn load(&self) -> Result<Option<Record>, RunnerError> {
         match fs::read(self.record()) {
+            Ok(text) if text == HALF_MADE => Ok(None),
             Ok(text) => serde_json::from_slice(&text)
                 .map(Some)
                 .map_err(|source| RunnerError::Decode { what: "sandbox record", source }),
@@ -205,7 +231,8 @@ impl Home {
         self.remove_socket()?;
         let file = |action, path: &Path, source| RunnerError::File { action, path: path.to_owned(), source };
         let trash = self.beside(TRASH);
-        fs::create_dir_all(trash.parent().unwrap_or(&trash)).map_err(|source| file("make directory", &trash, source))?;
+        fs::create_dir_all(trash.parent().unwrap_or(&trash))
+            .map_err(|source| file("make directory", &trash, source))?;
         remove_directory(&trash)?;
         match fs::rename(&self.directory, &trash) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -59,6 +59,11 @@ fn attached_and_detached_sandboxes_leave_nothing() {
     }
     assert!(world.host.run(|| network.remove()).expect("removed"));
     assert!(!world.host.command("nft list ruleset").contains("daytona"));
+    let late = Namespace::new("late");
+    let result = world.host.run(|| network.prepare(1, late.pid()));
+    assert!(matches!(result, Err(NetError::Removed { .. })), "no link without rules");
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(!world.host.command("nft list ruleset").contains("daytona"), "nor do they come back");
 }
 
 #[test]

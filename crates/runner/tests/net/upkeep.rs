@@ -242,6 +242,42 @@ fn a_flood_is_counted_whole_told_in_part_and_hurts_nobody_else() {
 }
 
 #[test]
+fn nobody_fills_the_host_s_table_of_connections() {
+    if !available("nobody_fills_the_host_s_table_of_connections") {
+        return;
+    }
+    let internet = Internet::new();
+    let world = &internet.world;
+    let network = world.open(&Internet::settings(), &[]).expect("the network opens");
+    let loud = world.sandbox_under(&network, 1, &policy(false));
+    let asking = world.sandbox_under(&network, 2, &list(&[], &["web.example.com"]));
+    let quiet = world.sandbox_under(&network, 3, &policy(false));
+    let start = Instant::now();
+    for sandbox in [&loud, &asking] {
+        let to = if sandbox.index == 1 { STRANGER } else { FAR };
+        let sockets: Vec<_> = (0..20).map(|_| udp(&sandbox.namespace, sandbox.link.address, 0)).collect();
+        for port in 1..=1000 {
+            for socket in &sockets {
+                // A question to the resolver takes the same port each time: only its source tells it apart.
+                let port = if sandbox.index == 1 { port } else { 53 };
+                let _ = socket.send_to(b"x", (to, port));
+            }
+        }
+    }
+    let most = 2 * 4000 + 2 * 500 * (start.elapsed().as_secs() + 1) + 100;
+    let count = world.host.run(|| std::fs::read_to_string("/proc/sys/net/netfilter/nf_conntrack_count"));
+    let count: u64 = count.expect("read").trim().parse().expect("a number");
+    println!("{count} connections are known after 20,000 were tried");
+    assert!(count < most, "{count} of {most}");
+    assert!(quiet.connects(WEB), "the others have their own pace");
+    let read = || world.host.run(|| network.egress(1)).expect("read");
+    let egress = wait(read, |egress| !rules(egress, false).is_empty());
+    assert!(egress.refused > 10_000, "{}", egress.refused);
+    assert_eq!(egress.allowed + egress.refused, 20_000);
+    assert_eq!(rules(&egress, false)[0].3, "too many new connections at once");
+}
+
+#[test]
 fn many_lists_are_installed_at_once() {
     if !available("many_lists_are_installed_at_once") {
         return;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use runner::host::Host;
-use runner::settings::Settings;
 use runner::image::Description;
 use runner::net;
 use runner::net::address::Names;
 use runner::sandbox::spec::Spec;
+use runner::settings::Settings;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use types::{SandboxId, SystemClock, SystemRandom};
@@ -105,7 +105,8 @@ impl Ground {
     /// Lists the processes that prepared or running sandboxes began with.
     pub(crate) fn first_processes(&self) -> Vec<i32> {
         let groups = self.census().groups;
-        let pids = groups.iter().filter_map(|group| std::fs::read_to_string(format!("{group}/cgroup.procs")).ok());
+        let pids =
+            groups.iter().filter_map(|group| std::fs::read_to_string(format!("{group}/cgroup.procs")).ok());
         let pids = pids.flat_map(|text| text.lines().map(|line| line.parse().unwrap()).collect::<Vec<i32>>());
         pids.collect::<std::collections::BTreeSet<i32>>().into_iter().collect()
     }
@@ -144,8 +145,7 @@ impl Ground {
 
     /// Runs a command in a directory; one that the daemon refuses has the code -1 and its answer as output.
     pub(crate) fn execute_in(&self, id: &str, directory: Option<&str>, command: &str) -> (i64, String) {
-        let (status, answer) =
-            self.ask(id, &json!({ "command": command, "timeout": 20, "cwd": directory }));
+        let (status, answer) = self.ask(id, &json!({ "command": command, "timeout": 20, "cwd": directory }));
         match (status, answer.get("exitCode").and_then(Value::as_i64), answer.get("result")) {
             (200, Some(code), Some(said)) => (code, said.as_str().unwrap().trim().to_owned()),
             _ => (-1, answer.to_string()),

@@ -91,7 +91,8 @@ fn a_memory_hog_is_killed_and_the_cause_is_told() {
             assert!(found.evidence.contains("256 MiB") && found.remedy.contains("resize"), "{found:?}");
         }
         // Nobody inside can hide behind the host's processes when its memory runs out.
-        let (code, said) = ground.execute(id, "echo 0 > /proc/self/oom_score_adj && echo -1 > /proc/self/oom_score_adj");
+        let (code, said) =
+            ground.execute(id, "echo 0 > /proc/self/oom_score_adj && echo -1 > /proc/self/oom_score_adj");
         assert!(code != 0 && said.contains("ermission denied"), "{said}");
         // A command that fails for a reason of its own is not blamed on the earlier ones.
         let answer = answer(ground, id, "exit 3");

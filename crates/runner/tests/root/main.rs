@@ -6,6 +6,7 @@ mod life;
 mod image;
 mod cells;
 mod recovery;
+mod egress;
 mod containment;
 mod image_hostile;
 mod limits;

@@ -136,14 +136,12 @@ fn a_server_with_few_descriptors_refuses_and_recovers() {
     drop(idle);
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(serving.execute(&id, "echo on"), "on");
-    let mut made = 0;
-    for _ in 0..40 {
+    for made in 0..40 {
         let (status, answer) = serving.ask("POST", "/api/sandbox", &json!({})).unwrap();
         if status != 200 || answer.get("state").and_then(Value::as_str) != Some("started") {
             println!("after {made} sandboxes: {status}: {answer}");
             break;
         }
-        made += 1;
     }
     assert_eq!(serving.execute(&id, "echo on"), "on");
     serving.delete_all();

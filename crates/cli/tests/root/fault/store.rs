@@ -145,7 +145,7 @@ fn a_missing_or_damaged_disk_is_told_and_its_sandbox_deleted() {
     std::fs::remove_file(disk(&missing)).unwrap();
     let length = std::fs::metadata(disk(&damaged)).unwrap().len();
     let garbage = std::fs::File::options().write(true).open(disk(&damaged)).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&garbage, &[0xA5; 65_536], 0).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&garbage, &vec![0xA5; 65_536], 0).unwrap();
     garbage.set_len(length).unwrap();
     for id in [&missing, &damaged] {
         let _ = serving.ask("POST", &format!("/api/sandbox/{id}/start"), &json!({})).unwrap();

@@ -31,6 +31,7 @@ struct Known {
     rests: Vec<Rest>,
     labels: Vec<String>,
     blocked: Vec<bool>,
+    processors: Vec<u64>,
     /// The first process and how far its worker had counted, once it has one.
     life: Option<(i64, usize)>,
     /// Whether the mark was written into its files.
@@ -96,6 +97,9 @@ impl Client {
             let blocked = item.get("networkBlockAll").and_then(Value::as_bool).unwrap_or_default();
             assert!(known.blocked.contains(&blocked), "blocked {blocked}: {known:?}");
             known.blocked = vec![blocked];
+            let processors = item.get("cpu").and_then(Value::as_u64).unwrap_or_default();
+            assert!(known.processors.contains(&processors), "{processors} processors: {known:?}");
+            known.processors = vec![processors];
             match rest {
                 Rest::Started => self.verify_life(address, &id, &mut known),
                 _ => known.life = None,
@@ -152,17 +156,19 @@ impl Client {
             return ("create", self.create(address));
         }
         let index = usize::try_from(self.chance.below(self.known.len() as u64)).unwrap();
-        let draw = self.chance.below(16);
+        let draw = self.chance.below(17);
         let known = &mut self.known[index];
         let id = known.id.clone().unwrap();
         let started = known.rests == [Rest::Started];
         match draw {
             0..=2 => ("delete", delete(address, &id, known)),
             3..=5 if started => ("stop", stop(address, &id, known, self.chance.once_in(2))),
+            6 if !started => ("network", network(address, &id, known)),
             _ if !started => ("start", start(address, &id, known)),
             6..=7 => ("label", label(address, &id, known, self.chance.below(1000))),
             8..=9 => ("network", network(address, &id, known)),
             10..=11 => ("upload", upload(address, &id)),
+            14 => ("resize", resize(address, &id, known)),
             12 => ("list", send(address, "GET", "/api/sandbox", &json!({}))),
             13 => ("import", self.import(address)),
             _ => (
@@ -183,6 +189,7 @@ impl Client {
             rests: vec![Rest::Started, Rest::Gone],
             labels: vec!["0".to_owned()],
             blocked: vec![block],
+            processors: vec![1],
             life: None,
             marked: false,
         });
@@ -267,6 +274,17 @@ fn network(address: &(String, String), id: &str, known: &mut Known) -> Answer {
     let answer = send(address, "POST", &format!("/api/sandbox/{id}/network-settings"), &body);
     if matches!(answer, Answer::Done(_)) {
         known.blocked = vec![block];
+    }
+    answer
+}
+
+fn resize(address: &(String, String), id: &str, known: &mut Known) -> Answer {
+    let processors = if known.processors == [1] { 2 } else { 1 };
+    known.processors.push(processors);
+    let body = json!({ "cpu": processors });
+    let answer = send(address, "POST", &format!("/api/sandbox/{id}/resize"), &body);
+    if matches!(answer, Answer::Done(_)) {
+        known.processors = vec![processors];
     }
     answer
 }

@@ -137,7 +137,7 @@ impl Desk {
                 destination: name.to_owned(),
                 port: Some(DOMAIN_PORT),
                 protocol: "dns".to_owned(),
-                name: Some(name.to_owned()),
+                name: None,
                 rule,
                 allowed,
             },

@@ -23,6 +23,8 @@ const HEADER_BYTES: usize = 12;
 /// A name on the wire, and a text with dots between its labels.
 const NAME_BYTES: usize = 255;
 const TEXT_BYTES: usize = 253;
+/// Bytes of an odd name that are shown.
+const SHOWN_BYTES: usize = 63;
 /// Sent and taken over UDP without being cut on the way.
 pub(super) const DATAGRAM_BYTES: u16 = 1232;
 const PLAIN_DATAGRAM_BYTES: u16 = 512;
@@ -85,9 +87,10 @@ impl Name {
         Some(text).filter(|text| !text.is_empty() && text.len() <= TEXT_BYTES)
     }
 
-    /// Returns the name for people, whatever its bytes.
+    /// Returns the name for people, whatever its bytes; what is no host's name is cut when it is long.
     pub(super) fn shown(&self) -> String {
-        self.text().unwrap_or_else(|| self.0.escape_ascii().to_string())
+        let odd = || self.0.iter().take(SHOWN_BYTES).copied().collect::<Vec<u8>>().escape_ascii().to_string();
+        self.text().unwrap_or_else(odd)
     }
 }
 

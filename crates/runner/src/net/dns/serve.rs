@@ -21,6 +21,8 @@ const BURST: f64 = 200.0;
 const QUESTION_BYTES: u16 = 1024;
 const QUESTIONS_PER_CONNECTION: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a failing socket is left alone.
+const PAUSE: Duration = Duration::from_millis(50);
 /// How long an answer over TCP may be.
 const ANSWER_BYTES: usize = 16 * 1024;
 
@@ -39,8 +41,11 @@ pub(super) async fn serve(
     loop {
         tokio::select! {
             received = datagrams.recv_from(&mut buffer) => {
-                // An error belongs to an answer that could not be delivered.
-                let Ok((length, from)) = received else { continue };
+                let Ok((length, from)) = received else {
+                    // Whatever it is, others need the time more than this loop.
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 if from.ip() != IpAddr::V4(guest) {
                     continue;
                 }
@@ -58,8 +63,8 @@ pub(super) async fn serve(
             }
             accepted = connections.accept() => {
                 let Ok((stream, from)) = accepted else {
-                    // Out of descriptors, most likely: others need the time more than this loop.
-                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    // Out of descriptors, most likely.
+                    tokio::time::sleep(PAUSE).await;
                     continue;
                 };
                 if from.ip() != IpAddr::V4(guest) {

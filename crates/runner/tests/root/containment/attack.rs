@@ -17,7 +17,8 @@ pub(super) fn program() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../linux/tests/program/attempt.rs");
-        let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("attempt-{}", std::process::id()));
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (built, kept) = (target.join(format!("attempt-{}", std::process::id())), target.join("attempt"));
         let status = Command::new("rustc")
             .args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-C", "panic=abort"])
             .args(["--target", "x86_64-unknown-linux-gnu", "-C", "strip=symbols", "-o"])
@@ -25,7 +26,9 @@ pub(super) fn program() -> &'static Path {
             .status()
             .unwrap();
         assert!(status.success(), "rustc cannot build {source}");
-        built
+        // Other processes may be using the last one.
+        std::fs::rename(built, &kept).unwrap();
+        kept
     })
 }
 

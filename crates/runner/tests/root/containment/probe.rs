@@ -22,9 +22,6 @@ fn every_layer_of_a_running_sandbox_is_found_in_force() {
     assert_eq!(ground.host().isolation(&spec.id).map_err(explain).unwrap(), None);
     ground.host().create(&spec).map_err(explain).unwrap();
     assert_eq!(broken(ground.host(), &spec.id), Vec::<String>::new());
-    let b = std::time::Instant::now();
-    for _ in 0..100 { ground.host().isolation(&spec.id).unwrap(); }
-    println!("TIMED {:?}", b.elapsed() / 100);
     // After a restart of the server, too, and for a blocked one.
     let ground = ground.reopen();
     assert_eq!(broken(ground.host(), &spec.id), Vec::<String>::new());
