@@ -304,6 +304,11 @@ impl Host {
         &self.warnings
     }
 
+    /// Returns why the firewall's rules are not in force as they should be; `None` when they are.
+    pub fn network_trouble(&self) -> Option<String> {
+        self.ground.network.trouble()
+    }
+
     /// Returns what preparing the network found and changed, for the log.
     pub fn network_report(&self) -> &net::Report {
         self.ground.network.report()

@@ -36,6 +36,8 @@ use crate::local::LocalRunner;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 /// Where servers of one host agree who uses which network.
 const LOCKS: &str = "/run/daytona";
+/// How often the log is told of trouble with the firewall's rules.
+const TROUBLE_PERIOD: Duration = Duration::from_secs(5);
 /// How many disks and first processes are kept ready for sandboxes of the usual size.
 const READY: usize = 8;
 /// Processes and threads of one sandbox.
@@ -100,6 +102,7 @@ impl Server {
             Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
         watch_running(&store, &local).await?;
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
+        tasks.spawn_until_shutdown("firewall's rules", tell_network_trouble(host.clone()));
 
         let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
         let rows = Rows {
@@ -237,6 +240,22 @@ async fn open_host(
         warn!("{warning}");
     }
     Ok(Arc::new(host))
+}
+
+/// Tells the log when the firewall's rules cannot be kept in force, and when they are again.
+async fn tell_network_trouble(host: Arc<Host>) {
+    let mut known = None;
+    loop {
+        tokio::time::sleep(TROUBLE_PERIOD).await;
+        let trouble = host.network_trouble();
+        if trouble != known {
+            match &trouble {
+                Some(trouble) => error!("sandboxes are not held by the firewall's rules: {trouble}"),
+                None => info!("the firewall's rules are in force again"),
+            }
+            known = trouble;
+        }
+    }
 }
 
 /// Watches what ran already when the server started.
