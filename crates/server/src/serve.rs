@@ -61,7 +61,8 @@ pub struct Server {
     pub admin_key: AdminKey,
     /// Where users reach it.
     pub url: String,
-    _claim: Claim,
+    /// Held as long as the host is.
+    claim: Claim,
 }
 
 impl Server {
@@ -125,7 +126,7 @@ impl Server {
         let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
         listen(settings, listener, &api::router(state), &toolbox, &tasks).await?;
         let url = settings.api.public_url.clone();
-        Ok(Self { tasks, engine, store, host, admin_key, url, _claim: claim })
+        Ok(Self { tasks, engine, store, host, admin_key, url, claim })
     }
 
     /// Serves until a signal asks to end, then lets what is under way finish. Sandboxes go on.
@@ -146,6 +147,10 @@ impl Server {
         }
         self.store.close().await;
         info!("stopped");
+        // Everything is closed. What is left goes on a thread that nobody waits for, the claim last: whoever takes it
+        // next must not meet us.
+        let rest = (self.engine, self.tasks, self.store, self.claim);
+        let _ = std::thread::Builder::new().name("last".to_owned()).spawn(move || drop(rest));
     }
 }
 
@@ -249,9 +254,10 @@ async fn tell_network_trouble(host: Arc<Host>) {
         tokio::time::sleep(TROUBLE_PERIOD).await;
         let trouble = host.network_trouble();
         if trouble != known {
-            match &trouble {
-                Some(trouble) => error!("sandboxes are not held by the firewall's rules: {trouble}"),
-                None => info!("the firewall's rules are in force again"),
+            if let Some(trouble) = &trouble {
+                error!("sandboxes are not held by the firewall's rules: {trouble}");
+            } else {
+                info!("the firewall's rules are in force again");
             }
             known = trouble;
         }
