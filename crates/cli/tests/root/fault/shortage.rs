@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -42,6 +43,15 @@ fn a_killed_spawner_is_replaced() {
         let id = serving.create();
         assert_eq!(serving.execute(&id, "echo on"), "on");
         delete(&serving, &id);
+    }
+    assert_eq!(serving.execute(&before, "echo on"), "on");
+    // Processes prepared ahead wait since before the kill; a start in a place of its own needs the spawner all the same.
+    std::thread::sleep(Duration::from_millis(500));
+    serving.kill_spawner();
+    for verb in ["stop", "start"] {
+        let path = format!("/api/sandbox/{before}/{verb}");
+        let (status, answer) = serving.ask("POST", &path, &Value::Null).unwrap();
+        assert_eq!(status, 200, "{answer}");
     }
     assert_eq!(serving.execute(&before, "echo on"), "on");
     agree(home.path(), &at_rest(&serving));
