@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, BodyDataStream};
-use axum::extract::multipart::{Field, Multipart, MultipartError};
-use axum::extract::{FromRequest as _, Request, State};
+use axum::body::BodyDataStream;
+use axum::extract::{Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use daytona_wire::error::ErrorBody;
 use daytona_wire::toolbox::file::{FsFileResult, UploadFilesResponse, UploadedFile};
 use futures_util::{Stream, StreamExt as _};
+use multer::{Field, Multipart};
 use serde::Serialize;
 
 use crate::daemon::Daemon;
@@ -62,17 +62,13 @@ pub async fn upload(
 
 async fn store_one(daemon: &Daemon, query: &Query, request: Request) -> Result<PathBuf, DaemonError> {
     let target = query.required("path").and_then(|path| daemon.origin.resolve("write", path));
-    if is_form(&request) {
-        let mut form = form(request).await?;
-        let stored = match target {
-            Ok(path) => store_file_field(daemon, &mut form, path).await,
-            Err(error) => Err(error),
-        };
-        drain_form(&mut form).await;
-        return stored;
-    }
-    let mut body = request.into_body().into_data_stream();
+    let (parts, body) = request.into_parts();
+    let mut body = body.into_data_stream();
     let stored = match target {
+        Ok(path) if is_form(&parts.headers) => match form(&parts.headers, &mut body) {
+            Ok(mut form) => store_file_field(daemon, &mut form, path).await,
+            Err(error) => Err(error),
+        },
         Ok(path) => store(daemon, path.clone(), &mut body).await.map(|_| path),
         Err(error) => Err(error),
     };
@@ -82,7 +78,7 @@ async fn store_one(daemon: &Daemon, query: &Query, request: Request) -> Result<P
 
 async fn store_file_field(
     daemon: &Daemon,
-    form: &mut Multipart,
+    form: &mut Multipart<'_>,
     path: PathBuf,
 ) -> Result<PathBuf, DaemonError> {
     while let Some(mut field) = form.next_field().await.map_err(|error| broken_form(&error))? {
@@ -101,18 +97,16 @@ async fn store_file_field(
     responses((status = 200, body = UploadFilesResponse), (status = 400, body = ErrorBody),
         (status = 413, body = ErrorBody)))]
 pub async fn bulk_upload(State(daemon): State<Arc<Daemon>>, request: Request) -> Response {
-    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let (parts, body) = request.into_parts();
+    let mut body = body.into_data_stream();
     let mut batch = Batch::default();
-    match form(request).await {
-        Ok(mut form) => {
-            if let Err(error) = batch.receive(&daemon, &mut form).await {
-                batch.failures.push(Failure::from(error));
-            }
-            drain_form(&mut form).await;
-        }
-        Err(error) => batch.failures.push(Failure::from(error)),
-    }
-    batch.answer(&daemon, &method, &uri)
+    let received = match form(&parts.headers, &mut body) {
+        Ok(mut form) => batch.receive(&daemon, &mut form).await,
+        Err(error) => Err(error),
+    };
+    batch.failures.extend(received.err().map(Failure::from));
+    drain(&mut body).await;
+    batch.answer(&daemon, &parts.method, &parts.uri)
 }
 
 /// The files of one bulk upload: first paths or path by path, both orders exist.
@@ -136,7 +130,7 @@ struct BatchFailure {
 }
 
 impl Batch {
-    async fn receive(&mut self, daemon: &Daemon, form: &mut Multipart) -> Result<(), DaemonError> {
+    async fn receive(&mut self, daemon: &Daemon, form: &mut Multipart<'_>) -> Result<(), DaemonError> {
         while let Some(mut field) = form.next_field().await.map_err(|error| broken_form(&error))? {
             match field.name().and_then(parse_field_name) {
                 Some((index, FieldKind::Path)) => {
@@ -266,7 +260,8 @@ async fn read_path(field: &mut Field<'_>) -> Result<String, DaemonError> {
     })
 }
 
-/// Reads and forgets the rest: a client that is still sending would not hear the answer.
+/// Reads and forgets the rest: a client that is still sending would not hear the answer. A form ends with its last
+/// boundary, the body a moment later, and a connection whose body was not read to its end could not be used again.
 async fn drain<S, E>(pieces: &mut S)
 where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
@@ -274,32 +269,24 @@ where
     while let Some(Ok(_)) = pieces.next().await {}
 }
 
-async fn drain_form(form: &mut Multipart) {
-    while let Ok(Some(mut field)) = form.next_field().await {
-        drain(&mut field).await;
-    }
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
-fn is_form(request: &Request) -> bool {
-    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
+fn is_form(headers: &HeaderMap) -> bool {
+    content_type(headers).trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
 }
 
-async fn form(request: Request) -> Result<Multipart, DaemonError> {
-    if !is_form(&request) {
-        let mut body: BodyDataStream = Body::into_data_stream(request.into_body());
-        drain(&mut body).await;
-        let reason =
-            "this operation takes multipart/form-data with a boundary; set the content type".to_owned();
-        return Err(DaemonError::Invalid { reason });
-    }
-    Multipart::from_request(request, &())
-        .await
-        .map_err(|error| DaemonError::Invalid { reason: error.body_text() })
+/// Reads a body as a form. The body is lent: what is left of it after the form is the caller's to read.
+fn form<'a>(headers: &HeaderMap, body: &'a mut BodyDataStream) -> Result<Multipart<'a>, DaemonError> {
+    let boundary = multer::parse_boundary(content_type(headers)).map_err(|_| DaemonError::Invalid {
+        reason: "this operation takes multipart/form-data with a boundary; set the content type".to_owned(),
+    })?;
+    Ok(Multipart::new(body, boundary))
 }
 
-fn broken_form(error: &MultipartError) -> DaemonError {
-    DaemonError::Body { reason: error.body_text() }
+fn broken_form(error: &multer::Error) -> DaemonError {
+    DaemonError::Body { reason: error.to_string() }
 }
 
 #[cfg(test)]

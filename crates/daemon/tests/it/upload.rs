@@ -299,3 +299,26 @@ async fn a_full_disk_is_a_clear_answer_and_leaves_nothing() {
         .await;
     assert!(used.trim().parse::<u64>().expect("a number") < 100, "{used} KiB are still taken");
 }
+
+#[tokio::test]
+async fn a_body_that_ends_after_its_form_leaves_the_connection_usable() {
+    let daemon = TestDaemon::start();
+    let mut connection = daemon.connect().await;
+    let fields: [Field<'_>; 2] = [("files[0].path", None, b"late"), ("files[0].file", None, b"x")];
+    for path in ["/files/bulk-upload", "/files/bulk-upload", "/files/upload-v2?path=late"] {
+        let fields = if path.contains("bulk") { &fields[..] } else { &[("file", None, b"x" as &[u8])] };
+        let body = Bytes::from(form(fields));
+        // Node's streams send the end of a body some time after the last bytes.
+        let pieces = stream::unfold(Some(body), |body| async {
+            if body.is_none() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Some((Ok::<_, std::io::Error>(body?), None))
+        });
+        let request =
+            Request::post(path).header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"));
+        let request = request.body(Body::from_stream(pieces)).expect("request");
+        let answer = crate::harness::send(&mut connection, request).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+}
