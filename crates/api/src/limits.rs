@@ -160,13 +160,12 @@ pub(crate) fn resized(
 
 /// Reads networks separated by commas, each with its mask.
 pub(crate) fn network_allow_list(text: &str) -> Result<Vec<Ipv4Network>, ApiError> {
-    let read = |entry: &str| {
-        let (address, digits) = entry.split_once('/')?;
-        let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-        let prefix_length: u8 = digits.parse().ok().filter(|length| plain && *length <= 32)?;
-        Some(Ipv4Network::around(address.parse().ok()?, prefix_length))
-    };
-    allow_list("networkAllowList", "IPv4 networks such as 203.0.113.0/24, mask included", text, read)
+    allow_list(
+        "networkAllowList",
+        "IPv4 networks such as 203.0.113.0/24, mask included",
+        text,
+        Ipv4Network::parse_around,
+    )
 }
 
 /// Reads domain names separated by commas.

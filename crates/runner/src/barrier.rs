@@ -45,9 +45,7 @@ impl Barriers {
             let _ = due.send((when, id.to_owned()));
         }
     }
-}
 
-impl Barriers {
     /// Sets what is waiting, whatever its time, and takes no more: nobody would set it later.
     pub(crate) fn finish(&self) {
         drop(self.due.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -13,6 +13,7 @@ use crate::net::Attachment;
 use crate::place;
 use crate::sandbox::init::{Inherited, Step};
 use crate::sandbox::spec::Process;
+use crate::sandbox::undo::Undo;
 
 /// One prepared process. What it holds on the host goes with it, until a sandbox [`Cell::keep`]s it.
 #[derive(Debug)]
@@ -54,9 +55,10 @@ impl Cell {
             move |source: CallError| RunnerError::Kernel { action, id: place::group_name(index), source }
         };
         let name = place::group_name(index);
-        let mut limited = Limited { ground, index, group: None, pidfd: None };
+        let mut undo = Undo::default();
         // Named before it is made: one that is made half is taken back, too.
-        limited.group = Some(ground.group(index));
+        let named = ground.group(index);
+        undo.push(move || drop(named.remove()));
         let group = ground.hierarchy.create(&ground.group_parent, &name, &ground.first_limits);
         let group = group.map_err(failed("limit the processes"))?;
         let (ours, theirs) = linux::socket::pair().map_err(failed("open the control socket"))?;
@@ -75,7 +77,9 @@ impl Cell {
         let base = place::first_id(ground.id_base, index);
         let spawned = ground.spawner.spawn(base, ground.plan(), &inherited, version_2.as_ref())?;
         drop(inherited);
-        let pidfd = limited.pidfd.insert(spawned.pidfd);
+        let pidfd = spawned.pidfd.try_clone().context("dup", "pidfd").map_err(failed("keep the process"));
+        undo.push(move || drop(ground.clear(index, &spawned.pidfd)));
+        let pidfd = pidfd?;
         linux::process::spare_from_memory_killer(spawned.pid).map_err(failed("spare the first process"))?;
         let link = ground.network.prepare(index, spawned.pid);
         let link = link.map_err(|source| RunnerError::Network { id: name.clone(), source })?;
@@ -85,8 +89,7 @@ impl Cell {
         ground.network.settle(&link).map_err(|source| RunnerError::Network { id: name.clone(), source })?;
         let start_time = linux::process::start_time(spawned.pid).ok_or_else(|| ended(&name))?;
         let process = Process::new(spawned.pid, start_time);
-        let pidfd = pidfd.try_clone().context("dup", "pidfd").map_err(failed("keep the process"))?;
-        limited.keep();
+        undo.keep();
         let ground = ground.clone();
         Ok(Self { index, control: ours, process, pidfd, group, link, ground, owns_place: false, kept: false })
     }
@@ -122,31 +125,6 @@ impl Drop for Cell {
         // A place that could not be cleared is nobody's until the next start finds what is left by its name.
         if self.ground.clear(self.index, &self.pidfd).is_ok() && self.owns_place {
             self.ground.places.release(self.index);
-        }
-    }
-}
-
-/// Takes back what an attempt has made so far.
-struct Limited<'a> {
-    ground: &'a Ground,
-    index: u32,
-    group: Option<Group>,
-    pidfd: Option<OwnedFd>,
-}
-
-impl Limited<'_> {
-    fn keep(mut self) {
-        self.group = None;
-        self.pidfd = None;
-    }
-}
-
-impl Drop for Limited<'_> {
-    fn drop(&mut self) {
-        match (&self.pidfd, &self.group) {
-            (Some(pidfd), _) => drop(self.ground.clear(self.index, pidfd)),
-            (None, Some(group)) => drop(group.remove()),
-            (None, None) => {}
         }
     }
 }

@@ -6,7 +6,6 @@ use types::sandbox::Network;
 use crate::error::RunnerError;
 use crate::host::Host;
 use crate::net::NetError;
-use crate::place;
 use crate::table::Entry;
 
 impl Host {
@@ -18,23 +17,24 @@ impl Host {
 
     /// Changes what a sandbox may reach, now and for its next start.
     pub fn set_network(&self, id: &str, network: &Network) -> Result<(), RunnerError> {
-        self.with(id, |entry| self.set_network_of(entry, network))
+        self.with(id, |entry| self.set_network_of(id, entry, network))
     }
 
     /// The same for a sandbox whose entry the caller holds.
-    pub(crate) fn set_network_of(&self, entry: &mut Entry, network: &Network) -> Result<(), RunnerError> {
-        let alive = entry.alive();
-        let Entry { home, record, index, .. } = entry;
-        let missing = || RunnerError::Missing { id: place::group_name(*index) };
-        let mut changed = record.clone().ok_or_else(missing)?;
-        let id = changed.spec.id.clone();
+    pub(crate) fn set_network_of(
+        &self,
+        id: &str,
+        entry: &mut Entry,
+        network: &Network,
+    ) -> Result<(), RunnerError> {
+        let missing = || RunnerError::Missing { id: id.to_owned() };
+        let mut record = entry.record.clone().ok_or_else(missing)?;
         // Written first: after a crash in between the next start of the server puts it in force.
-        changed.spec.set_network(network);
-        home.save(&changed)?;
-        *record = Some(changed);
-        if alive {
-            let admitted = self.ground.network.admit(&id, *index, network);
-            admitted.map_err(|source| RunnerError::Network { id, source })?;
+        record.spec.set_network(network);
+        entry.keep(record)?;
+        if entry.alive() {
+            let admitted = self.ground.network.admit(id, entry.index, network);
+            admitted.map_err(|source| RunnerError::Network { id: id.to_owned(), source })?;
         }
         Ok(())
     }

@@ -71,13 +71,11 @@ impl Host {
 
     /// Releases what a sandbox holds only while it runs.
     pub(crate) fn tidy(&self, entry: &mut Entry) -> Result<(), RunnerError> {
-        let Some(record) = &mut entry.record else { return Ok(()) };
+        let Some(record) = &entry.record else { return Ok(()) };
         let id = record.spec.id.clone();
         if record.process.is_some() {
-            // Saved before it is known: a save that failed is tried again.
             let ended = Record { process: None, ..record.clone() };
-            entry.home.save(&ended)?;
-            *record = ended;
+            entry.keep(ended)?;
         }
         if let Some(disk) = entry.new_disk.take() {
             // It is kept, so it shall survive a power cut too; one that fails here is as safe as it was.

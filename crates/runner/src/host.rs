@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use fs_err as fs;
-use linux::errno::{CallError, Context as _};
+use linux::errno::CallError;
 use types::{Clock, Random};
 
 use crate::barrier::Barriers;
@@ -14,9 +14,9 @@ use crate::cell::Cell;
 use crate::error::{MOUNT, RunnerError};
 use crate::ground::Ground;
 use crate::image::{Image, Store};
-use crate::pool::Pool;
+use crate::pool::{self, Pool};
 use crate::sandbox::disk::{self, Disk};
-use crate::sandbox::spec::{self, Home, Record, Spec};
+use crate::sandbox::spec::{Home, Record, Spec};
 use crate::settings::Settings;
 use crate::steps::Steps;
 use crate::stock::Stock;
@@ -175,7 +175,7 @@ impl Host {
     fn start_again(&self, entry: &mut Entry, spec: &Spec, image: &Image) -> Result<String, RunnerError> {
         let differs = entry.record.as_ref().is_some_and(|record| record.spec.network() != spec.network());
         if differs {
-            self.set_network_of(entry, &spec.network())?;
+            self.set_network_of(&spec.id, entry, &spec.network())?;
         }
         self.start_entry(entry, image)
     }
@@ -237,10 +237,7 @@ impl Host {
         if let Some(disk) = self.pool.take(&home.directory, bytes, id_base)? {
             return Ok(disk);
         }
-        spec::make_directory(&home.directory).context("mkdir", home.directory.display())?;
-        let mut identity = [0; 16];
-        self.random.fill(&mut identity);
-        let disk = disk::make(&home.disk(), bytes, identity, disk::seconds(&*self.clock))?;
+        let disk = pool::make(&home.directory, bytes, &*self.clock, &*self.random)?;
         disk.give(id_base)?;
         Ok(disk)
     }

@@ -4,7 +4,7 @@
 //! Place `n` of the pool has addresses `2n` (host end, gateway) and `2n + 1` (sandbox) as a /31. A link is prepared
 //! before its sandbox is known and passes nothing until a sandbox is admitted to it. All calls block.
 
-pub mod subnet;
+mod range;
 pub mod address;
 pub mod attachment;
 mod denied;
@@ -31,9 +31,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use linux::link::{self, Link};
 use linux::netlink::{Family, Socket};
 use linux::nflog::Listener;
-use linux::nft::{self, Transaction, flow};
+use linux::nft::flow;
 use rustix::io::Errno;
 use types::egress::Egress;
+use types::network::Ipv4Network;
 use types::{Clock, Random, sandbox};
 
 use address::{Names, PAIR_PREFIX, Pair};
@@ -47,7 +48,6 @@ use ledger::{Ledger, Packets};
 use place::Place;
 use rules::Rules;
 pub use settings::Settings;
-use subnet::Subnet;
 use watch::Watch;
 
 /// The largest packet where there is no default route to ask.
@@ -90,7 +90,7 @@ fn listen(names: &Names) -> (Option<(u16, Listener)>, Option<String>) {
 }
 
 /// Tells whether an instance could use a pool: no link of the host but its own has addresses of it.
-pub fn is_free(pool: Subnet, instance: &str) -> Result<bool, NetError> {
+pub fn is_free(pool: Ipv4Network, instance: &str) -> Result<bool, NetError> {
     let mut route = Socket::open(Family::Route).map_err(|source| NetError::Open { source })?;
     match ground::require_free_pool(&mut route, pool, &Names::of(instance).link_prefix) {
         Ok(()) => Ok(true),
@@ -104,17 +104,18 @@ pub fn remove_rules(instance: &str) -> Result<(), NetError> {
     let open = |family| Socket::open(family).map_err(|source| NetError::Open { source });
     let names = Names::of(instance);
     let (mut route, mut filter) = (open(Family::Route)?, open(Family::Netfilter)?);
-    let listed = link::list(&mut route, &names.link_prefix);
-    let links = listed.map_err(|source| NetError::List { prefix: names.link_prefix.clone(), source })?;
-    if !links.is_empty() {
+    if !links_of(&mut route, &names)?.is_empty() {
         return Ok(());
     }
     let failed = |source| NetError::Rules { table: names.table.clone(), source };
     docker::close_path(&mut filter, &names).map_err(failed)?;
-    let mut transaction = Transaction::of(nft::Family::Inet, &names.table);
-    transaction.create_table(); // so that it is no error when there is none
-    transaction.delete_table();
-    transaction.commit(&mut filter).map_err(failed)
+    rules::delete_table(&mut filter, &names).map_err(failed)
+}
+
+/// Lists the links of an instance's sandboxes.
+fn links_of(route: &mut Socket, names: &Names) -> Result<Vec<Link>, NetError> {
+    let prefix = &names.link_prefix;
+    link::list(route, prefix).map_err(|source| NetError::List { prefix: prefix.clone(), source })
 }
 
 /// The network of one server's sandboxes.
@@ -379,9 +380,7 @@ impl Network {
     }
 
     fn links(&self) -> Result<Vec<Link>, NetError> {
-        let prefix = &self.rules.policy.names.link_prefix;
-        link::list(&mut self.route(), prefix)
-            .map_err(|source| NetError::List { prefix: prefix.clone(), source })
+        links_of(&mut self.route(), &self.rules.policy.names)
     }
 
     fn route(&self) -> MutexGuard<'_, Socket> {

@@ -58,11 +58,7 @@ impl Pool {
         let stock = Stock::open(size, move || {
             number += 1;
             let directory = home.join(number.to_string());
-            let mut identity = [0; 16];
-            random.fill(&mut identity);
-            let file = directory.join(DISK_FILE);
-            let made = spec::make_directory(&directory).context("mkdir", directory.display());
-            let made = made.and_then(|()| disk::make(&file, bytes, identity, disk::seconds(&*clock)));
+            let made = make(&directory, bytes, &*clock, &*random);
             if made.is_err() {
                 // The host is short of space or devices: creates make their own disk, and say why if they cannot.
                 let _ = fs::remove_dir_all(&directory);
@@ -84,6 +80,19 @@ impl Pool {
         disk.give(id_base)?;
         Ok(Some(disk))
     }
+}
+
+/// Makes the directory that a sandbox will have, with an empty disk in it.
+pub(crate) fn make(
+    directory: &Path,
+    bytes: u64,
+    clock: &dyn Clock,
+    random: &dyn Random,
+) -> Result<Disk, CallError> {
+    spec::make_directory(directory).context("mkdir", directory.display())?;
+    let mut identity = [0; 16];
+    random.fill(&mut identity);
+    disk::make(&directory.join(DISK_FILE), bytes, identity, disk::seconds(clock))
 }
 
 impl Drop for Pool {

@@ -7,7 +7,7 @@ use types::resource::bytes_as_text;
 use crate::error::RunnerError;
 use crate::host::Host;
 use crate::sandbox::disk;
-use crate::sandbox::spec::{Record, Spec};
+use crate::sandbox::spec::Spec;
 use crate::table::Entry;
 
 impl Host {
@@ -36,11 +36,11 @@ impl Host {
             record.spec.memory_bytes = memory_bytes;
             record.spec.disk_bytes = disk_bytes;
             if !entry.alive() {
-                return grow_at_rest(entry, &record.spec).and_then(|()| keep(entry, record));
+                return grow_at_rest(entry, &record.spec).and_then(|()| entry.keep(record));
             }
             let group = self.ground.group(entry.index);
             self.change(&group, &record.spec)?;
-            let grown = grow_in_use(entry, &record.spec).and_then(|()| keep(entry, record));
+            let grown = grow_in_use(entry, &record.spec).and_then(|()| entry.keep(record));
             grown.inspect_err(|_| {
                 // What was in force a moment ago can be so again; a disk that has grown is no harm.
                 let _ = self.change(&group, &before);
@@ -76,11 +76,4 @@ fn grow_in_use(entry: &Entry, spec: &Spec) -> Result<(), RunnerError> {
 
 fn failed(spec: &Spec, source: CallError) -> RunnerError {
     RunnerError::Kernel { action: "grow the disk", id: spec.id.clone(), source }
-}
-
-/// Writes the record, and knows it from then on.
-fn keep(entry: &mut Entry, record: Record) -> Result<(), RunnerError> {
-    entry.home.save(&record)?;
-    entry.record = Some(record);
-    Ok(())
 }

@@ -194,6 +194,13 @@ impl Entry {
         Ok(Self { home, index: record.index, record: Some(record), process, new_disk: None, gone: false })
     }
 
+    /// Writes the record, and knows it from then on: a write that failed is tried again by whoever asks next.
+    pub(crate) fn keep(&mut self, record: Record) -> Result<(), RunnerError> {
+        self.home.save(&record)?;
+        self.record = Some(record);
+        Ok(())
+    }
+
     /// Tells whether the first process runs.
     pub(crate) fn alive(&self) -> bool {
         let ended = self.process.as_ref().map(|pidfd| linux::process::wait(pidfd, 0));

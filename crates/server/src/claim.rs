@@ -6,11 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 
 use fs_err as fs;
-use runner::net::subnet::Subnet;
 use runner::place::IDS_PER_SANDBOX;
 use rustix::fs::{FlockOperation, flock};
 use service::settings::SandboxSettings;
 use sha2::{Digest as _, Sha256};
+use types::network::Ipv4Network;
 
 use crate::error::ServerError;
 use crate::neighbour;
@@ -24,7 +24,7 @@ pub(crate) struct Claim {
     /// A short name that differs between servers of one host.
     pub(crate) instance: String,
     /// Addresses of sandboxes.
-    pub(crate) network: Subnet,
+    pub(crate) network: Ipv4Network,
     /// First id of sandboxes.
     pub(crate) id_base: u32,
     /// Servers of this host that were killed and left control groups behind.
@@ -59,7 +59,7 @@ impl Claim {
         let last = id_base.saturating_add(sandbox.id_range_count.saturating_mul(IDS_PER_SANDBOX) - 1);
         let entry = registry.enter(&neighbour::Entry {
             data_directory: data_directory.to_owned(),
-            addresses: (network.first().to_bits(), network.last().to_bits()),
+            addresses: (network.address.to_bits(), network.last().to_bits()),
             ids: (id_base, last),
         })?;
         let dead = registry.dead();
@@ -81,13 +81,13 @@ impl Ground<'_> {
         said: bool,
         locks: &Path,
         instance: &str,
-    ) -> Result<(Subnet, File), ServerError> {
+    ) -> Result<(Ipv4Network, File), ServerError> {
         let path = locks.join("addresses");
         let slots = if said { 0..1 } else { self.slots(&["network"]) };
         let settled = said || slots.len() == 1;
         for slot in slots {
             let network = shifted(sandbox.network.address, sandbox.network.prefix_length, slot);
-            let range = (network.first().to_bits(), network.last().to_bits());
+            let range = (network.address.to_bits(), network.last().to_bits());
             if !settled && self.neighbours.iter().any(|entry| overlap(entry.addresses, range)) {
                 continue;
             }
@@ -182,9 +182,9 @@ fn try_lock(file: &File, (first, last): (u32, u32), path: &Path) -> Result<bool,
 }
 
 /// Returns the `slot`th network of the same size after the first.
-fn shifted(first: Ipv4Addr, prefix: u8, slot: u8) -> Subnet {
+fn shifted(first: Ipv4Addr, prefix: u8, slot: u8) -> Ipv4Network {
     let size = 1_u32.checked_shl(32 - u32::from(prefix)).unwrap_or_default();
-    Subnet::around(
+    Ipv4Network::around(
         Ipv4Addr::from_bits(first.to_bits().wrapping_add(size.wrapping_mul(u32::from(slot)))),
         prefix,
     )

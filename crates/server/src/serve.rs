@@ -204,9 +204,6 @@ async fn open_host(
     if resolvers.is_empty() {
         resolvers.extend(PUBLIC_RESOLVERS);
     }
-    let subnet = |network: &types::network::Ipv4Network| {
-        net::subnet::Subnet::around(network.address, network.prefix_length)
-    };
     let usual = Resources::default();
     let host_settings = runner::settings::Settings {
         data_directory,
@@ -218,7 +215,7 @@ async fn open_host(
         network: net::Settings {
             instance: claim.instance.clone(),
             pool: claim.network,
-            allowed: settings.sandbox.network_allow.iter().map(subnet).collect(),
+            allowed: settings.sandbox.network_allow.clone(),
             resolvers,
             upstreams: net::resolver::upstreams(&known),
             ..net::Settings::default()

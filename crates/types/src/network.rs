@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::str::FromStr;
 
 /// An address and how many of its leading bits name the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,15 +17,16 @@ impl Ipv4Network {
     /// Reads `a.b.c.d/n`; a bare address is a network of one. Bits after the prefix must be zero, so that a slip such
     /// as `10.1.0.0/8` is noticed.
     pub fn parse(text: &str) -> Option<Self> {
-        let (address, prefix_length) = match text.split_once('/') {
-            Some((address, digits)) => {
-                let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
-                (address, digits.parse().ok().filter(|length| plain && *length <= 32)?)
-            }
-            None => (text, 32),
-        };
-        let network = Self { address: address.parse().ok()?, prefix_length };
-        (u32::from(network.address) & !network.mask() == 0).then_some(network)
+        if text.contains('/') {
+            text.parse().ok()
+        } else {
+            text.parse().ok().map(|address| Self::around(address, 32))
+        }
+    }
+
+    /// Reads `a.b.c.d/n` and makes the network that the address is in.
+    pub fn parse_around(text: &str) -> Option<Self> {
+        split(text).map(|(address, prefix_length)| Self::around(address, prefix_length))
     }
 
     /// Makes the network of `prefix_length` leading bits, at most 32, that `address` is in.
@@ -50,6 +52,32 @@ impl Ipv4Network {
 
     fn mask(self) -> u32 {
         u32::MAX.checked_shl(32 - u32::from(self.prefix_length)).unwrap_or(0)
+    }
+}
+
+/// Reads an address, `/` and a length.
+fn split(text: &str) -> Option<(Ipv4Addr, u8)> {
+    let (address, digits) = text.split_once('/')?;
+    let plain = digits.len() <= 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    Some((address.parse().ok()?, digits.parse().ok().filter(|length| plain && *length <= 32)?))
+}
+
+/// The text names no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no IPv4 network: expected an address without host bits, `/` and a length from 0 to 32")]
+pub struct InvalidNetwork {
+    /// The text that was given.
+    pub text: String,
+}
+
+impl FromStr for Ipv4Network {
+    type Err = InvalidNetwork;
+
+    /// Reads `a.b.c.d/n`, whose bits after the prefix are zero.
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
+        let whole =
+            |(address, length)| Some(Self::around(address, length)).filter(|it| it.address == address);
+        split(text).and_then(whole).ok_or_else(|| InvalidNetwork { text: text.to_owned() })
     }
 }
 
@@ -138,6 +166,20 @@ mod tests {
             "1.2.3.4/032",
         ] {
             assert_eq!(Ipv4Network::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_whole_networks_are_read_and_they_print_as_read() {
+        for text in ["0.0.0.0/0", "10.0.0.0/8", "192.0.2.7/32", "255.255.255.254/31"] {
+            let network: Ipv4Network = text.parse().expect("a network");
+            assert_eq!(network.to_string(), text);
+            assert!(network.contains(network.address) && network.contains(network.last()));
+        }
+        for text in
+            ["", "10.0.0.0", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8", "::/0", "10.0.0.0/8 "]
+        {
+            assert!(text.parse::<Ipv4Network>().is_err(), "{text}");
         }
     }
 

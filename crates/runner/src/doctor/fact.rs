@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use linux::cgroup::Hierarchy;
+use types::network::Ipv4Network;
 
 use crate::doctor::attempt::{self, Outcome, Sandbox, Scratch};
 use crate::net;
-use crate::net::subnet::Subnet;
 
 /// Settings of the kernel that set bounds, by their path below `/proc/sys`.
 pub(super) const SETTINGS: [&str; 16] = [
@@ -187,7 +187,7 @@ fn counts_swap(mounts: &str) -> bool {
 
 fn free_networks() -> u8 {
     let is_free = |second: &u8| {
-        let pool = Subnet::around(Ipv4Addr::new(10, *second, 0, 0), 16);
+        let pool = Ipv4Network::around(Ipv4Addr::new(10, *second, 0, 0), 16);
         net::is_free(pool, "doctor").unwrap_or(false)
     };
     u8::try_from((210..220).filter(is_free).count()).unwrap_or(0)

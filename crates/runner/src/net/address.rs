@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use sha2::{Digest, Sha256};
 
-use crate::net::subnet::Subnet;
+use types::network::Ipv4Network;
 
 /// Length of the prefix of a pair's network: two addresses, neither of them wasted (RFC 3021).
 pub(super) const PAIR_PREFIX: u8 = 31;
@@ -66,16 +66,16 @@ pub struct Pair {
 }
 
 /// Returns how many pairs the pool has.
-pub fn capacity(pool: Subnet) -> u32 {
-    (pool.last().to_bits() - pool.first().to_bits()).div_ceil(2)
+pub fn capacity(pool: Ipv4Network) -> u32 {
+    (pool.last().to_bits() - pool.address.to_bits()).div_ceil(2)
 }
 
 /// Returns the pair of an index: addresses `2 × index` and `2 × index + 1` of the pool; `None` beyond its end.
-pub fn pair(pool: Subnet, index: u32) -> Option<Pair> {
+pub fn pair(pool: Ipv4Network, index: u32) -> Option<Pair> {
     if index >= capacity(pool) {
         return None;
     }
-    let host = pool.first().to_bits() + index * 2;
+    let host = pool.address.to_bits() + index * 2;
     Some(Pair { host: Ipv4Addr::from_bits(host), sandbox: Ipv4Addr::from_bits(host + 1) })
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::net::subnet::{InvalidSubnet, Subnet};
+use types::network::{InvalidNetwork, Ipv4Network};
 
 /// The data file is not what this version expects.
 #[derive(Debug, thiserror::Error)]
@@ -15,9 +15,9 @@ pub enum PolicyError {
     },
     /// One of its networks is none.
     #[error("read a network of policy/egress.json")]
-    Subnet {
+    Network {
         /// Which one.
-        source: InvalidSubnet,
+        source: InvalidNetwork,
     },
 }
 
@@ -37,7 +37,7 @@ struct Entry {
 /// A destination that no sandbox may reach.
 #[derive(Debug, Clone)]
 pub(super) struct Denied {
-    pub(super) network: Subnet,
+    pub(super) network: Ipv4Network,
     pub(super) reason: String,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn denied_by_default() -> Result<Vec<Denied>, PolicyError> {
     let file: File = serde_json::from_str(include_str!("../../policy/egress.json"))
         .map_err(|source| PolicyError::Syntax { source })?;
     let entries = file.denied.into_iter();
-    let parsed: Result<Vec<Denied>, InvalidSubnet> =
+    let parsed: Result<Vec<Denied>, InvalidNetwork> =
         entries.map(|entry| Ok(Denied { network: entry.network.parse()?, reason: entry.reason })).collect();
-    parsed.map_err(|source| PolicyError::Subnet { source })
+    parsed.map_err(|source| PolicyError::Network { source })
 }

@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use linux::errno::CallError;
+use types::network::Ipv4Network;
 
 use crate::net::denied::PolicyError;
-use crate::net::subnet::Subnet;
 
 /// A failure of the network, by what was attempted.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum NetError {
     Open { source: CallError },
     /// The host already uses addresses of the pool.
     #[error("use the address pool {pool}: {address} belongs to the link {link} of this host")]
-    PoolTaken { pool: Subnet, address: Ipv4Addr, link: String },
+    PoolTaken { pool: Ipv4Network, address: Ipv4Addr, link: String },
     /// Routing could not be switched on.
     #[error("switch on routing between links")]
     Forwarding { source: std::io::Error },
@@ -30,7 +30,7 @@ pub enum NetError {
     List { prefix: String, source: CallError },
     /// The pool has no such place.
     #[error("find addresses for place {index} of the pool {pool}")]
-    NoPlace { index: u32, pool: Subnet },
+    NoPlace { index: u32, pool: Ipv4Network },
     /// The place is in use by a sandbox that was not detached.
     #[error("prepare place {index}: it belongs to sandbox {owner}")]
     PlaceTaken { index: u32, owner: String },

@@ -5,15 +5,19 @@ use std::net::Ipv4Addr;
 use linux::errno::CallError;
 use linux::link;
 use linux::netlink::{Family, Socket};
+use types::network::Ipv4Network;
 
 use crate::net::error::NetError;
-use crate::net::subnet::Subnet;
 
 /// Switches routing between links on, for this whole network namespace.
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Refuses a pool that another link of the host has addresses of: its packets would go to sandboxes.
-pub(super) fn require_free_pool(socket: &mut Socket, pool: Subnet, prefix: &str) -> Result<(), NetError> {
+pub(super) fn require_free_pool(
+    socket: &mut Socket,
+    pool: Ipv4Network,
+    prefix: &str,
+) -> Result<(), NetError> {
     let list_error = |source| NetError::List { prefix: prefix.to_owned(), source };
     let addresses = link::list_addresses(socket).map_err(list_error)?;
     let inside: Vec<_> = addresses.into_iter().filter(|(_, address)| pool.contains(*address)).collect();

@@ -9,11 +9,12 @@ use std::net::Ipv4Addr;
 use linux::nft::rule::{End, Side, Statement, Transport};
 use linux::nft::set::{Element, KeyKind, Limit};
 use linux::nft::{Family, Hook, Transaction};
+use types::network::Ipv4Network;
 
 use crate::net::address::Names;
 use crate::net::denied::Denied;
+use crate::net::range;
 use crate::net::reason::Reason;
-use crate::net::subnet::{self, Subnet};
 
 /// The links that something passes, each with its address.
 pub(super) const MEMBERS: &str = "members";
@@ -49,8 +50,8 @@ const PACE_LIMIT: Limit = Limit { per_second: 500, burst: 4000 };
 #[derive(Debug, Clone)]
 pub(super) struct Policy {
     pub(super) names: Names,
-    pub(super) pool: Subnet,
-    pub(super) allowed: Vec<Subnet>,
+    pub(super) pool: Ipv4Network,
+    pub(super) allowed: Vec<Ipv4Network>,
     pub(super) denied: Vec<Denied>,
     pub(super) resolvers: Vec<Ipv4Addr>,
     /// Where the host's own resolver listens, on the host's end of each link.
@@ -112,8 +113,8 @@ impl Policy {
                 transaction.delete_chain(chain);
             }
         }
-        let denied: Vec<Subnet> = self.denied.iter().map(|denied| denied.network).collect();
-        let reachable = subnet::reachable(&denied, &self.allowed).into_iter();
+        let denied: Vec<Ipv4Network> = self.denied.iter().map(|denied| denied.network).collect();
+        let reachable = range::reachable(&denied, &self.allowed).into_iter();
         let reachable: Vec<Element> =
             reachable.map(|(first, last)| Element::AddressRange(first, last)).collect();
         transaction.add_elements(REACHABLE, &reachable);
@@ -140,7 +141,7 @@ impl Policy {
         let to = || Statement::LinkPrefix(Side::Out, self.names.link_prefix.clone());
         let outward = Statement::LinkPrefixNot(Side::Out, self.names.link_prefix.clone());
         let hooked = |name: &str, hook, rules| Chain { name: name.to_owned(), hook: Some(hook), rules };
-        let pool = Statement::AddressWithin(End::Source, self.pool.first(), self.pool.prefix());
+        let pool = Statement::AddressWithin(End::Source, self.pool.address, self.pool.prefix_length);
         let lookup = |transport| {
             let port = Port(transport, DOMAIN_PORT);
             vec![LinkIn(Side::In, LISTED.to_owned()), port, RedirectTo(self.resolver_port)]
@@ -202,7 +203,7 @@ impl Policy {
     /// Where a sandbox's packets may go. No shortcut for accepted connections: a change counts at once.
     fn outbound(&self) -> Chain {
         use Statement::{AddressWithin, Counter, Drop, Goto, Invalid, LinkIn, LinkPrefix};
-        let within_pool = AddressWithin(End::Destination, self.pool.first(), self.pool.prefix());
+        let within_pool = AddressWithin(End::Destination, self.pool.address, self.pool.prefix_length);
         let rules = vec![
             vec![LinkPrefix(Side::Out, self.names.link_prefix.clone()), refuse(Reason::Sandbox)],
             // Addresses of the pool that nobody has would otherwise leave through the default route.

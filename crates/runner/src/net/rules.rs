@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linux::errno::CallError;
 use linux::netlink::Socket;
-use linux::nft::Transaction;
 use linux::nft::flow;
 use linux::nft::inspect;
 use linux::nft::rule::Transport;
+use linux::nft::{Family, Transaction};
 use rustix::io::Errno;
 use types::{Clock, sandbox};
 
 use crate::net::access::Wire;
-use crate::net::address::{self, Pair};
+use crate::net::address::{self, Names, Pair};
 use crate::net::error::NetError;
 use crate::net::ledger::Packets;
 use crate::net::place::Place;
@@ -45,6 +45,14 @@ struct State {
     left: Option<Left>,
     /// Whether the table was taken off the host for good.
     removed: bool,
+}
+
+/// Takes an instance's table off the host, whether it is there or not.
+pub(super) fn delete_table(socket: &mut Socket, names: &Names) -> Result<(), CallError> {
+    let mut transaction = Transaction::of(Family::Inet, &names.table);
+    transaction.create_table(); // so that it is no error when someone flushed it
+    transaction.delete_table();
+    transaction.commit(socket)
 }
 
 impl Rules {
@@ -339,10 +347,7 @@ impl Rules {
     pub(super) fn remove(&self) -> Result<(), NetError> {
         let mut state = self.state();
         state.removed = true;
-        let mut transaction = self.policy.transaction();
-        transaction.create_table(); // so that it is no error when someone flushed it
-        transaction.delete_table();
-        transaction.commit(&mut self.socket()).map_err(|source| self.error(source))
+        delete_table(&mut self.socket(), &self.policy.names).map_err(|source| self.error(source))
     }
 
     pub(super) fn error(&self, source: CallError) -> NetError {

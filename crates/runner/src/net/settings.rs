@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use types::network::Ipv4Network;
+
 use crate::net::address::Names;
 use crate::net::denied::{self, Denied};
 use crate::net::dns;
 use crate::net::error::NetError;
 use crate::net::policy::{self, Policy};
-use crate::net::subnet::Subnet;
 
 /// What the network is told.
 #[derive(Debug, Clone)]
@@ -16,13 +17,13 @@ pub struct Settings {
     /// Tells two servers on one machine apart: names the table and the links. Two instances need two pools.
     pub instance: String,
     /// The addresses of all links; in use nowhere else.
-    pub pool: Subnet,
+    pub pool: Ipv4Network,
     /// Largest packet; `None` takes that of the link behind the default route.
     pub mtu_bytes: Option<u32>,
     /// Destinations that sandboxes may reach although they are denied.
-    pub allowed: Vec<Subnet>,
+    pub allowed: Vec<Ipv4Network>,
     /// Destinations that sandboxes may not reach, besides those of `policy/egress.json`.
-    pub denied: Vec<Subnet>,
+    pub denied: Vec<Ipv4Network>,
     /// Name servers that sandboxes may ask on port 53, wherever they are.
     pub resolvers: Vec<Ipv4Addr>,
     /// Name servers that the host itself asks for sandboxes with a list; none means `resolvers`, at port 53.
@@ -33,7 +34,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             instance: String::new(),
-            pool: Subnet::around(Ipv4Addr::new(10, 210, 0, 0), 16),
+            pool: Ipv4Network::around(Ipv4Addr::new(10, 210, 0, 0), 16),
             mtu_bytes: None,
             allowed: Vec::new(),
             denied: Vec::new(),
@@ -56,7 +57,7 @@ impl Settings {
     pub(super) fn policy(&self, names: Names, log_group: Option<u16>) -> Result<Policy, NetError> {
         let mut denied = denied::denied_by_default().map_err(|source| NetError::Policy { source })?;
         let by_operator =
-            |network: &Subnet| Denied { network: *network, reason: "by the operator".to_owned() };
+            |network: &Ipv4Network| Denied { network: *network, reason: "by the operator".to_owned() };
         denied.extend(self.denied.iter().map(by_operator));
         Ok(Policy {
             names,
@@ -64,7 +65,7 @@ impl Settings {
             allowed: self.allowed.clone(),
             denied,
             resolvers: self.resolvers.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(),
-            resolver_port: dns::find_port(self.pool.first())?,
+            resolver_port: dns::find_port(self.pool.address)?,
             log_group,
         })
     }

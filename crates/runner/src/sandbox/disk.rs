@@ -58,6 +58,9 @@ fn mounted(device: LoopDevice, barriers: &str) -> Result<Disk, CallError> {
     Ok(Disk { mount: mounted, upper, work })
 }
 
+/// The option that sets write barriers.
+const BARRIERS: &[(&str, &str)] = &[("barrier", "")];
+
 /// Sets write barriers on the disk at `path`, which a sandbox uses; nothing is done where they are set already.
 pub fn set_barriers_in_use(path: &Path) -> Result<(), CallError> {
     let Some(device) = loopback::find(path)? else { return Ok(()) };
@@ -66,9 +69,12 @@ pub fn set_barriers_in_use(path: &Path) -> Result<(), CallError> {
     if options.lines().any(|option| option == "barrier") {
         return Ok(());
     }
-    // Mounted once more it is the same file system.
-    let again = mount::filesystem("ext4", &[("source", &device)], Attributes::empty())?;
-    mount::reconfigure(again, &[("barrier", "")])
+    mount::reconfigure(mount_again(&device)?, BARRIERS)
+}
+
+/// Mounts a disk that a sandbox uses, and that is mounted in its namespace alone, once more: the same file system.
+fn mount_again(device: &str) -> Result<OwnedFd, CallError> {
+    mount::filesystem("ext4", &[("source", device)], Attributes::empty())
 }
 
 impl Disk {
@@ -76,7 +82,7 @@ impl Disk {
     /// journal speaks of. It costs the host a write of everything so far, some 10 ms, which a sandbox that lives for
     /// seconds need not pay.
     pub fn set_barriers(&self) -> Result<(), CallError> {
-        mount::reconfigure(&self.mount, &[("barrier", "")])
+        mount::reconfigure(&self.mount, BARRIERS)
     }
 
     /// Gives a new disk to the sandbox whose root is `id_base` on the host: the overlay shows the upper directory's
@@ -144,8 +150,7 @@ pub fn grow_in_use(path: &Path, bytes: u64) -> Result<(), CallError> {
     if before >= growth::rounded(bytes) {
         return Ok(());
     }
-    // The disk is mounted in the sandbox's namespace alone; mounted once more it is the same file system.
-    let mounted = mount::filesystem("ext4", &[("source", &device)], Attributes::empty())?;
+    let mounted = mount_again(&device)?;
     let root = directory(&mounted, "work", 0o700)?;
     // Grown by nothing, to learn whether that is allowed.
     growth::in_use(&root, before)?;

@@ -13,7 +13,7 @@ use types::sandbox::Network;
 use crate::error::RunnerError;
 
 /// Name of the record in a sandbox's directory.
-const RECORD_FILE: &str = "sandbox.json";
+pub(crate) const RECORD_FILE: &str = "sandbox.json";
 /// Stands in the record's place until there is one: a sandbox whose record is lost is another matter.
 const HALF_MADE: &[u8] = b"half-made\n";
 
