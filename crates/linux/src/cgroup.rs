@@ -2,28 +2,36 @@
 
 pub mod limit;
 pub mod event;
+mod freeze;
 
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::errno::{CallError, Context as _};
 
 pub use event::{Events, Usage};
+use freeze::Freezer;
 use limit::Controller;
 pub use limit::Limits;
 
 /// The controllers that limit a sandbox.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
+/// The version 1 controller that freezes.
+const FREEZER: &str = "freezer";
+
 /// Where each controller of this host lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hierarchy {
     /// Version 1 mounts: controller and mount point.
     version_1: Vec<(&'static str, PathBuf)>,
-    /// The version 2 mount with its controllers; without any it still tracks and kills.
+    /// The version 2 mount with its controllers; without any it still tracks, kills and freezes.
     version_2: Option<(PathBuf, Vec<&'static str>)>,
+    /// Where version 1 freezes; of use only where there is no version 2, which does it better.
+    freezer: Option<PathBuf>,
 }
 
 impl Hierarchy {
@@ -37,7 +45,7 @@ impl Hierarchy {
 
     /// Reads the text of `/proc/self/mountinfo`; `controllers` tells those of a version 2 mount.
     fn from_mounts(mounts: &str, controllers: impl Fn(&Path) -> String) -> Self {
-        let mut hierarchy = Self { version_1: Vec::new(), version_2: None };
+        let mut hierarchy = Self { version_1: Vec::new(), version_2: None, freezer: None };
         for line in mounts.lines() {
             let Some((left, right)) = line.split_once(" - ") else { continue };
             let Some(point) = left.split(' ').nth(4).map(PathBuf::from) else { continue };
@@ -50,6 +58,9 @@ impl Hierarchy {
                             hierarchy.version_1.push((controller, point.clone()));
                         }
                     }
+                    if options.split(',').any(|option| option == FREEZER) {
+                        hierarchy.freezer = Some(point);
+                    }
                 }
                 Some("cgroup2") => {
                     let present = controllers(&point);
@@ -60,7 +71,25 @@ impl Hierarchy {
                 _ => {}
             }
         }
+        if hierarchy.version_2.is_some() {
+            hierarchy.freezer = None;
+        }
         hierarchy
+    }
+
+    /// Tells whether groups can be frozen here.
+    pub fn can_freeze(&self) -> bool {
+        self.version_2.is_some() || self.freezer.is_some()
+    }
+
+    /// Forgets version 2, as on a host that has none, so that what such hosts do can be tried on every host.
+    #[must_use]
+    pub fn of_version_1_alone(mut self) -> Self {
+        let (_, point) = self.version_1.first().cloned().unwrap_or_default();
+        let freezer = point.parent().map(|mounts| mounts.join(FREEZER));
+        self.freezer = freezer.filter(|directory| directory.is_dir());
+        self.version_2 = None;
+        self
     }
 
     /// Names the limits that this host cannot enforce.
@@ -73,7 +102,7 @@ impl Hierarchy {
 
     /// Makes the group `parent/name` with `limits`; an existing one gets the limits anew.
     pub fn create(&self, parent: &str, name: &str, limits: &Limits) -> Result<Group, CallError> {
-        for (_, point) in &self.version_1 {
+        for point in self.version_1.iter().map(|(_, point)| point).chain(&self.freezer) {
             make(&point.join(parent).join(name))?;
         }
         if let Some((point, controllers)) = &self.version_2 {
@@ -97,6 +126,7 @@ impl Hierarchy {
             .version_1
             .iter()
             .map(|(_, point)| point)
+            .chain(&self.freezer)
             .chain(self.version_2.iter().map(|(point, _)| point));
         let mut names: Vec<String> = points
             .filter_map(|point| fs::read_dir(point.join(parent)).ok())
@@ -130,7 +160,13 @@ impl Hierarchy {
                 version_1.push(controller.directory.clone());
             }
         }
-        Group { controllers, version_1, version_2 }
+        let freezer = self.freezer.as_ref().map(|point| point.join(parent).join(name));
+        if let Some(directory) = freezer.iter().find(|directory| !version_1.contains(directory)) {
+            version_1.push(directory.clone());
+        }
+        let version_2_freezer = || version_2.clone().map(Freezer::Version2);
+        let freezer = freezer.map(Freezer::Version1).or_else(version_2_freezer);
+        Group { controllers, version_1, version_2, freezer }
     }
 }
 
@@ -140,9 +176,30 @@ pub struct Group {
     controllers: Vec<Controller>,
     version_1: Vec<PathBuf>,
     version_2: Option<PathBuf>,
+    freezer: Option<Freezer>,
 }
 
 impl Group {
+    /// Stops every process of the group and waits until all have; one that does not within `timeout` lets all go on.
+    /// Fails with `EOPNOTSUPP` on a host that cannot.
+    pub fn freeze(&self, timeout: Duration) -> Result<(), CallError> {
+        let unknown = || io::Error::from_raw_os_error(libc::EOPNOTSUPP);
+        self.freezer.as_ref().ok_or_else(unknown).context("freeze", "control group")?.freeze(timeout)
+    }
+
+    /// Lets the processes of the group go on; succeeds when they were not stopped, or there is no group.
+    pub fn thaw(&self) -> Result<(), CallError> {
+        match self.freezer.as_ref().filter(|freezer| freezer.is_frozen()) {
+            Some(freezer) => freezer.thaw(),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells whether the processes of the group are stopped. The kernel remembers it, whoever did it.
+    pub fn is_frozen(&self) -> bool {
+        self.freezer.as_ref().is_some_and(Freezer::is_frozen)
+    }
+
     /// Returns the version 2 directory, into which a child can be cloned at once.
     pub fn version_2(&self) -> Option<&Path> {
         self.version_2.as_deref()
@@ -254,6 +311,18 @@ mod tests {
 
         let old = Hierarchy::from_mounts(PURE_1, |_| String::new());
         assert_eq!((old.version_1.len(), &old.version_2), (3, &None));
+        assert!(!old.can_freeze());
+        let freezer = format!("{PURE_1}34 24 0:30 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n");
+        let old = Hierarchy::from_mounts(&freezer, |_| String::new());
+        assert!(old.can_freeze());
+        let directory = PathBuf::from("/sys/fs/cgroup/freezer/a/b");
+        let group = old.group("a", "b");
+        assert_eq!(group.freezer, Some(Freezer::Version1(directory.clone())));
+        assert!(group.version_1.contains(&directory), "who walks into the group walks into this too");
+        // Version 2 does it better, where there is one.
+        let both = Hierarchy::from_mounts(&format!("{HYBRID}{freezer}"), |_| String::new());
+        let directory = PathBuf::from("/sys/fs/cgroup/unified/a/b");
+        assert_eq!(both.group("a", "b").freezer, Some(Freezer::Version2(directory)));
 
         let new = Hierarchy::from_mounts("30 20 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw", |_| {
             "cpuset cpu io memory pids".to_owned()
@@ -275,8 +344,11 @@ mod tests {
             fs::write(group.join(file), "").unwrap();
         }
         fs::write(group.join("memory.max"), "max\n").unwrap();
-        let hierarchy =
-            Hierarchy { version_1: vec![], version_2: Some((root.clone(), CONTROLLERS.to_vec())) };
+        let hierarchy = Hierarchy {
+            version_1: vec![],
+            version_2: Some((root.clone(), CONTROLLERS.to_vec())),
+            freezer: None,
+        };
         hierarchy.create("daytona", "one", &LIMITS).unwrap();
         let read = |file: &str| fs::read_to_string(group.join(file)).unwrap();
         assert_eq!(read("cpu.max"), "150000 100000");

@@ -6,6 +6,9 @@
 
 mod layout;
 pub mod growth;
+pub mod freeze;
+mod attribute;
+pub mod owner;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;

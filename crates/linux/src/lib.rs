@@ -22,6 +22,7 @@ pub mod namespace;
 pub mod seccomp;
 pub mod capability;
 pub mod loopback;
+pub mod duplicate;
 pub mod ext4;
 pub mod shortage;
 pub mod socket;

@@ -126,6 +126,14 @@ impl Transaction {
         });
     }
 
+    /// Deletes a set that no rule looks keys up in any more, whether it exists or not.
+    pub fn delete_set(&mut self, name: &str, kind: KeyKind) {
+        self.renew_set(name, kind);
+        self.push(libc::NFT_MSG_DELSET, 0, "delete set of", |body, table| {
+            body.text(set_number::TABLE, table).text(set_number::NAME, name)
+        });
+    }
+
     /// Adds elements to a set; one that is there already stays, and keeps its time.
     pub fn add_elements(&mut self, set: &str, elements: &[Element]) {
         self.push_elements(libc::NFT_MSG_NEWSETELEM, libc::NLM_F_CREATE, "add elements", set, elements);

@@ -36,6 +36,17 @@ pub fn boot_id() -> u64 {
     })
 }
 
+/// Tells whether somebody killed the process and it could not die yet, as one that a control group of version 1 holds.
+pub fn is_doomed(pid: i32) -> bool {
+    const KILL: u64 = 1 << (libc::SIGKILL - 1);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let pending = status.lines().filter_map(|line| {
+        let mask = line.strip_prefix("SigPnd:").or_else(|| line.strip_prefix("ShdPnd:"))?;
+        u64::from_str_radix(mask.trim(), 16).ok()
+    });
+    pending.fold(0, |all, one| all | one) & KILL != 0
+}
+
 /// Asks the process to end.
 pub fn terminate(pidfd: impl AsFd) -> Result<(), CallError> {
     send(pidfd, Signal::TERM)

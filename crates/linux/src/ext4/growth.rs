@@ -18,7 +18,7 @@ use crate::ext4::layout::{
 
 const EXT4_IOC_RESIZE_FS: u64 = 0x4008_6610;
 /// The superblock's place and size.
-const SUPERBLOCK: u64 = 1024;
+pub(super) const SUPERBLOCK: u64 = 1024;
 const DESCRIPTORS_PER_BLOCK: u32 = BLOCK / DESCRIPTOR_SIZE;
 const META_GROUPS: u32 = 0x10;
 const NEEDS_RECOVERY: u32 = 0x4;
@@ -52,6 +52,11 @@ pub fn needs_recovery(device: &File) -> Result<bool, CallError> {
     Ok(superblock.u32(96) & NEEDS_RECOVERY != 0 || superblock.u32(232) != 0)
 }
 
+/// Tells whether the journal holds changes that are not in their place yet: mounting it once puts them there.
+pub fn needs_replay(device: &File) -> Result<bool, CallError> {
+    Ok(Superblock::read(device)?.u32(96) & NEEDS_RECOVERY != 0)
+}
+
 /// Grows the file system in `file`, which must not be mounted, to `size_bytes` rounded down to whole groups. One that
 /// is as large or larger is left as it is.
 pub fn at_rest(file: &File, size_bytes: u64) -> Result<(), CallError> {
@@ -80,10 +85,10 @@ pub fn at_rest(file: &File, size_bytes: u64) -> Result<(), CallError> {
     file.sync_data().context("fdatasync", "superblock")
 }
 
-struct Superblock(Record);
+pub(super) struct Superblock(Record);
 
 impl Superblock {
-    fn read(device: &File) -> Result<Self, CallError> {
+    pub(super) fn read(device: &File) -> Result<Self, CallError> {
         let mut block = Record::new(1024);
         device.read_exact_at(&mut block.0, SUPERBLOCK).context("pread", "superblock")?;
         let superblock = Self(block);
@@ -94,15 +99,23 @@ impl Superblock {
         }
     }
 
-    fn u32(&self, at: usize) -> u32 {
+    pub(super) fn u32(&self, at: usize) -> u32 {
         let bytes = self.0.0.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
         bytes.map(u32::from_le_bytes).unwrap_or_default()
     }
 
     /// Refuses what was not made by our formatter, and what is not whole.
     fn check(&self) -> Result<(), CallError> {
-        let refuse =
-            |what: &'static str| Err(io::Error::from(io::ErrorKind::InvalidData)).context("grow ext4", what);
+        self.check_shape()?;
+        // Cleanly unmounted, without an error, and no file half deleted.
+        if self.u32(58) & 0xFFFF != 1 || self.u32(232) != 0 {
+            return refuse("that is not whole");
+        }
+        Ok(())
+    }
+
+    /// Refuses what was not made by our formatter.
+    pub(super) fn check_shape(&self) -> Result<(), CallError> {
         if KNOWN.into_iter().any(|(at, known)| self.u32(at) & !known != 0) || self.u32(100) & 1 == 0 {
             return refuse("with unknown features");
         }
@@ -111,17 +124,32 @@ impl Superblock {
         if !is_ours || self.u32(88) & 0xFFFF != INODE_SIZE || !self.u32(4).is_multiple_of(BLOCKS_PER_GROUP) {
             return refuse("of a foreign layout");
         }
-        // Cleanly unmounted, without an error, and no file half deleted.
-        if self.u32(58) & 0xFFFF != 1 || self.u32(232) != 0 {
-            return refuse("that is not whole");
-        }
         Ok(())
+    }
+
+    /// Returns how many groups there are.
+    pub(super) fn groups(&self) -> u32 {
+        self.u32(4) / BLOCKS_PER_GROUP
+    }
+
+    /// Returns the block that holds the descriptor of a group, and where in it.
+    pub(super) fn descriptor(&self, group: u32) -> (u32, usize) {
+        let table = group / DESCRIPTORS_PER_BLOCK;
+        let first = table * DESCRIPTORS_PER_BLOCK;
+        let is_meta = self.u32(96) & META_GROUPS != 0 && table >= self.u32(260);
+        let block =
+            if is_meta { Layout::start(first) + u32::from(Layout::has_backup(first)) } else { 1 + table };
+        (block, (group % DESCRIPTORS_PER_BLOCK * DESCRIPTOR_SIZE) as usize)
     }
 
     /// Returns how many blocks of descriptors follow the superblock: all there are, or those before `meta_bg` begins.
     fn plain_descriptor_blocks(&self, groups: u32) -> u32 {
         if self.u32(96) & META_GROUPS == 0 { groups.div_ceil(DESCRIPTORS_PER_BLOCK) } else { self.u32(260) }
     }
+}
+
+fn refuse(what: &'static str) -> Result<(), CallError> {
+    Err(io::Error::from(io::ErrorKind::InvalidData)).context("use ext4", what)
 }
 
 /// A growth under way: the groups from `before` to `groups` are new.

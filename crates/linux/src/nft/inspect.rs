@@ -43,6 +43,25 @@ pub fn list_chains(socket: &mut Socket) -> Result<Vec<InstalledChain>, CallError
     Ok(chains)
 }
 
+/// Lists the names of the sets of a table; none when there is no such table.
+pub fn list_sets(socket: &mut Socket, family: Family, table: &str) -> Result<Vec<String>, CallError> {
+    let mut sets = Vec::new();
+    let body = wire::body(family as u8, 0).text(number::TABLE, table);
+    let flags = libc::NLM_F_DUMP | libc::NLM_F_ACK;
+    let message = Message::new(wire::kind(libc::NFT_MSG_GETSET), flags, body, "list sets", table);
+    let listed = socket.query(message, |_, body| {
+        let attributes = attribute::read(body, HEADER_BYTES);
+        if attributes.find_text(number::TABLE).as_deref() == Some(table) {
+            sets.extend(attributes.find_text(number::NAME));
+        }
+    });
+    match listed {
+        Err(error) if error.errno() == libc::ENOENT => Ok(Vec::new()),
+        Err(error) => Err(error),
+        Ok(()) => Ok(sets),
+    }
+}
+
 /// Lists the rules of a chain.
 pub fn list_rules(
     socket: &mut Socket,

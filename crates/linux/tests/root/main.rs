@@ -6,3 +6,5 @@ mod link;
 mod nft;
 mod growth;
 mod cgroup;
+mod freeze;
+mod owner;

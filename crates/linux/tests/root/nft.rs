@@ -299,6 +299,16 @@ fn elements_tell_their_time_their_comment_and_their_count() {
         transaction.delete_chain("never there");
         transaction.commit(&mut socket).expect("committed");
         assert!(!crate::namespace::run("nft list table inet house").contains("chain other"));
+        // And so does a set with elements, once no rule looks anything up in it.
+        let sets = |socket: &mut Socket| inspect::list_sets(socket, Family::Inet, "house").expect("listed");
+        assert_eq!(sets(&mut socket).len(), 7);
+        let mut transaction = Transaction::of(Family::Inet, "house");
+        transaction.delete_set("pinned", KeyKind::LinkAndAddressForAWhile);
+        transaction.delete_set("never there", KeyKind::Address);
+        transaction.commit(&mut socket).expect("committed");
+        let left = sets(&mut socket);
+        assert!(left.len() == 6 && !left.contains(&"pinned".to_owned()), "{left:?}");
+        assert_eq!(inspect::list_sets(&mut socket, Family::Inet, "castle").expect("none"), [""; 0]);
     });
 }
 
