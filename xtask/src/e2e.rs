@@ -22,6 +22,9 @@ pub(crate) struct Target {
     api_key: String,
 }
 
+/// How the server of a run differs from any other: sockets are pinged so often that no case has to wait for it.
+const VARIABLES: &[(&str, &str)] = &[("DAYTONA_SERVER_EVENT_PING_INTERVAL", "1")];
+
 /// How many cases passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -78,7 +81,7 @@ fn serve_from<T>(
     work: impl FnOnce(&Target) -> Result<T>,
 ) -> Result<T> {
     image::import(image, &product.daytona, data_dir)?;
-    let mut serving = Serving::start(&product.daytona, data_dir, 0)?;
+    let mut serving = Serving::start_with(&product.daytona, data_dir, 0, VARIABLES)?;
     let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
     let done = work(&target);
     let swept = sweep(&target);

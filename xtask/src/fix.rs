@@ -10,6 +10,7 @@ use crate::check;
 use crate::conformance;
 use crate::process;
 use crate::report;
+use crate::states;
 
 /// Which of the two binaries prints a file.
 #[derive(Debug, Clone, Copy)]
@@ -47,5 +48,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("writing {file}"))?;
         report::say(&format!("    wrote {file}"));
     }
+    states::run(&[])?;
     conformance::run(&[])
 }

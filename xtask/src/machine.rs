@@ -25,6 +25,8 @@ pub(crate) enum Need {
     Network,
     /// `mke2fs` and `e2fsck`, with which tests check the disks that the runner made.
     Ext4,
+    /// `mkfs.xfs` and `mkfs.btrfs`: file systems that share blocks between files, for tests of forks.
+    SharedBlocks,
 }
 
 impl Need {
@@ -37,6 +39,7 @@ impl Need {
             Self::Busybox => &["busybox-static"],
             Self::Network => &["nftables", "iproute2"],
             Self::Ext4 => &["e2fsprogs"],
+            Self::SharedBlocks => &["xfsprogs", "btrfs-progs"],
         }
     }
 
@@ -49,6 +52,9 @@ impl Need {
             Self::Busybox => package_is_installed("busybox-static"),
             Self::Network => process::find("nft").is_some() && process::find("ip").is_some(),
             Self::Ext4 => process::find("mke2fs").is_some() && process::find("e2fsck").is_some(),
+            Self::SharedBlocks => {
+                process::find("mkfs.xfs").is_some() && process::find("mkfs.btrfs").is_some()
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod build;
 mod image;
 mod serving;
 mod conformance;
+mod states;
 mod tidy;
 mod check;
 mod fix;
@@ -85,6 +86,12 @@ const VERBS: &[Verb] = &[
         takes: "[--json] [--check]",
         does: "writes docs/reference/conformance.md: what of the contract is built",
         run: conformance::run,
+    },
+    Verb {
+        name: "states",
+        takes: "[--check]",
+        does: "writes docs/reference/states.md: the table of states and its diagram",
+        run: states::run,
     },
     Verb {
         name: "image",

@@ -28,13 +28,23 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts `daytona server` on `port` (0 takes a free one) and waits until it answers.
     pub(crate) fn start(daytona: &Path, data_dir: &Path, port: u16) -> Result<Self> {
+        Self::start_with(daytona, data_dir, port, &[])
+    }
+
+    /// The same with variables added to its environment.
+    pub(crate) fn start_with(
+        daytona: &Path,
+        data_dir: &Path,
+        port: u16,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
         fs::create_dir_all(data_dir)?;
         refuse_second(data_dir)?;
         let announcement = data_dir.join("server.json");
         // A file left by an earlier server would be taken for ours.
         let _ = fs::remove_file(&announcement);
         let log = data_dir.join("server.log");
-        let child = spawn(daytona, data_dir, port, &log)?;
+        let child = spawn(daytona, data_dir, port, variables, &log)?;
         let mut serving = Self { child, url: String::new(), key: String::new(), log, leave_running: false };
         serving.url = serving.await_address(&announcement, port)?;
         let key = fs::read_to_string(data_dir.join("admin-api-key"))
@@ -113,10 +123,17 @@ pub(crate) fn command(daytona: &Path, data_dir: &Path, port: u16) -> Command {
     command
 }
 
-fn spawn(daytona: &Path, data_dir: &Path, port: u16, log: &Path) -> Result<Child> {
+fn spawn(
+    daytona: &Path,
+    data_dir: &Path,
+    port: u16,
+    variables: &[(&str, &str)],
+    log: &Path,
+) -> Result<Child> {
     use std::os::unix::process::CommandExt as _;
     let file = fs::File::create(log).with_context(|| format!("creating {}", log.display()))?;
     command(daytona, data_dir, port)
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(file.try_clone()?)
         .stderr(file)

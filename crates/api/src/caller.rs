@@ -1,4 +1,4 @@
-//! The right to act: a handler that takes [`Caller`], [`Writer`] or [`Deleter`] is authorised.
+//! The right to act: a handler that takes [`Caller`], [`Writer`], [`Deleter`] or [`SnapshotDeleter`] is authorised.
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
@@ -15,6 +15,10 @@ pub(crate) struct Writer(pub(crate) Caller);
 /// A caller who may delete sandboxes.
 #[derive(Debug)]
 pub(crate) struct Deleter(pub(crate) Caller);
+
+/// A caller who may delete snapshots.
+#[derive(Debug)]
+pub(crate) struct SnapshotDeleter(pub(crate) Caller);
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
@@ -37,5 +41,13 @@ impl FromRequestParts<ApiState> for Deleter {
 
     async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
         Caller::from_request_parts(parts, state).await?.require(Permission::DeleteSandboxes).map(Self)
+    }
+}
+
+impl FromRequestParts<ApiState> for SnapshotDeleter {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
+        Caller::from_request_parts(parts, state).await?.require(Permission::DeleteSnapshots).map(Self)
     }
 }

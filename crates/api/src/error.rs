@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::port::{Class, RunnerError};
 use store::StoreError;
+use types::quota::Dimension;
 
 /// Why a request failed. The display texts of the first group are the contract's words; clients compare them.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,30 @@ pub enum ApiError {
     SandboxNotFound {
         /// What the caller wrote.
         reference: String,
+    },
+    /// It was not forked from another.
+    #[error("Sandbox with ID or name {reference} has no parent")]
+    NoParent {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// No such snapshot for the caller's organisation.
+    #[error("Snapshot with ID or name {reference} not found")]
+    SnapshotNotFound {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// The name is in use.
+    #[error("Snapshot with name \"{name}\" already exists for this organization")]
+    SnapshotNameTaken {
+        /// The name.
+        name: String,
+    },
+    /// The snapshot belongs to everyone.
+    #[error("Snapshot {name} is general: only its operator may delete it")]
+    SnapshotIsGeneral {
+        /// The name.
+        name: String,
     },
     /// No such path, or not with this method.
     #[error("Cannot {method} {path}")]
@@ -57,6 +82,17 @@ pub enum ApiError {
     Invalid {
         /// The rule, in the contract's words where it has any.
         rule: String,
+    },
+    /// The organisation's sandboxes would use more together than they may. The first line is the contract's.
+    #[error(
+        "Total {} limit exceeded. Maximum allowed: {most}{}.\nStop, archive or delete sandboxes that are not needed, or ask the operator of this server for a larger quota",
+        quota_word(*.dimension), quota_unit(*.dimension)
+    )]
+    QuotaExceeded {
+        /// What would be too much.
+        dimension: Dimension,
+        /// The most.
+        most: u32,
     },
     /// The body is too long.
     #[error("request body is longer than {limit_bytes} bytes")]
@@ -112,15 +148,20 @@ impl ApiError {
     /// Returns status and code.
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
-            Self::Invalid { .. } | Self::FailedToStart { .. } | Self::ResizeRefused { .. } => {
-                (StatusCode::BAD_REQUEST, "BAD_REQUEST")
-            }
+            Self::Invalid { .. }
+            | Self::QuotaExceeded { .. }
+            | Self::FailedToStart { .. }
+            | Self::ResizeRefused { .. } => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Self::AccessDenied => (StatusCode::FORBIDDEN, "FORBIDDEN"),
-            Self::SandboxNotFound { .. } | Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
-            Self::NameTaken { .. } | Self::StateChangeInProgress | Self::Modified => {
-                (StatusCode::CONFLICT, "CONFLICT")
-            }
+            Self::AccessDenied | Self::SnapshotIsGeneral { .. } => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::SandboxNotFound { .. }
+            | Self::NoParent { .. }
+            | Self::SnapshotNotFound { .. }
+            | Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
+            Self::NameTaken { .. }
+            | Self::SnapshotNameTaken { .. }
+            | Self::StateChangeInProgress
+            | Self::Modified => (StatusCode::CONFLICT, "CONFLICT"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
                 (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
@@ -135,7 +176,27 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        if error.is_full() { Self::Full(error) } else { Self::Store(error) }
+        match error {
+            StoreError::Quota { dimension, most } => Self::QuotaExceeded { dimension, most },
+            error if error.is_full() => Self::Full(error),
+            error => Self::Store(error),
+        }
+    }
+}
+
+const fn quota_word(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Cpu => "CPU",
+        Dimension::Memory => "memory",
+        Dimension::Disk => "disk",
+        Dimension::Sandboxes => "sandbox",
+    }
+}
+
+const fn quota_unit(dimension: Dimension) -> &'static str {
+    match dimension {
+        Dimension::Cpu | Dimension::Sandboxes => "",
+        Dimension::Memory | Dimension::Disk => "GiB",
     }
 }
 

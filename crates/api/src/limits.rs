@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use daytona_wire::api::sandbox::{CreateSandbox, ResizeSandbox};
+use daytona_wire::api::sandbox::{CreateSandbox, ResizeSandbox, UpdateSandboxSecrets};
 use types::network::{DomainPattern, Ipv4Network};
 use types::resource::Resources;
 use types::sandbox::Intervals;
+use types::snapshot::CAPTURED;
 
 use crate::error::ApiError;
+use crate::lifecycle::timer;
 use crate::settings::Settings;
 
 const NAME_CHARACTERS: usize = 255;
@@ -18,6 +20,9 @@ const SNAPSHOT_BYTES: usize = 255;
 const SHOWN_CHARACTERS: usize = 32;
 /// The longest list of networks or names, as in the contract.
 const LIST_ENTRIES: usize = 10;
+/// How long a signed preview holds when nothing is said, and at most, as in the contract.
+const PREVIEW_SECONDS: u32 = 60;
+const LONGEST_PREVIEW_SECONDS: u32 = 86_400;
 const MAP_ENTRIES: usize = 1_024;
 const MAP_BYTES: usize = 128 * 1_024;
 
@@ -217,16 +222,88 @@ pub(crate) fn auto_delete(minutes: i64) -> Result<i32, ApiError> {
     i32::try_from(minutes.max(-1)).map_err(|_| too_long("Auto-delete"))
 }
 
+/// Reads an idle time before a pause, in minutes.
+pub(crate) fn auto_pause(minutes: i64) -> Result<u32, ApiError> {
+    not_negative("Auto-pause", minutes)
+}
+
 /// Returns the intervals of a new sandbox.
 pub(crate) fn intervals(asked: &CreateSandbox, settings: &Settings) -> Result<Intervals, ApiError> {
-    let otherwise = Intervals::default();
-    Ok(Intervals {
-        auto_stop: asked.auto_stop_interval.map_or(Ok(otherwise.auto_stop), auto_stop)?,
-        auto_archive: asked
-            .auto_archive_interval
-            .map_or(Ok(otherwise.auto_archive), |minutes| auto_archive(minutes, settings))?,
-        auto_delete: asked.auto_delete_interval.map_or(Ok(otherwise.auto_delete), auto_delete)?,
-    })
+    let archive = |minutes| auto_archive(minutes, settings);
+    timer::fresh(
+        asked.auto_stop_interval.map(auto_stop).transpose()?,
+        asked.auto_pause_interval.map(auto_pause).transpose()?,
+        asked.auto_archive_interval.map(archive).transpose()?,
+        asked.auto_delete_interval.map(auto_delete).transpose()?,
+    )
+}
+
+/// Reads a time to live, in minutes; 0 means for ever.
+pub(crate) fn time_to_live(minutes: i64) -> Result<u32, ApiError> {
+    if minutes < 0 {
+        return Err(ApiError::invalid("TTL must be non-negative"));
+    }
+    i32::try_from(minutes)
+        .map(i32::unsigned_abs)
+        .map_err(|_| ApiError::invalid(format!("TTL must be at most {} minutes", i32::MAX)))
+}
+
+/// Reads how long a new sandbox may wait for room: minutes outside, seconds inside.
+pub(crate) fn queue_timeout_seconds(minutes: Option<i64>) -> Result<Option<u32>, ApiError> {
+    let Some(minutes) = minutes else {
+        return Ok(None);
+    };
+    if minutes < 1 {
+        return Err(ApiError::invalid("queueTimeout must not be less than 1"));
+    }
+    let seconds = u32::try_from(minutes).ok().and_then(|minutes| minutes.checked_mul(60));
+    let seconds = seconds.filter(|seconds| *seconds <= i32::MAX.unsigned_abs());
+    seconds
+        .map(Some)
+        .ok_or_else(|| ApiError::invalid(format!("queueTimeout must be at most {} minutes", i32::MAX / 60)))
+}
+
+/// Reads the port of a preview.
+pub(crate) fn port(text: &str) -> Result<u16, ApiError> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let port = text.parse().ok().filter(|port| digits && *port != 0);
+    port.ok_or_else(|| ApiError::invalid("Invalid port"))
+}
+
+/// Reads how long a signed preview holds.
+pub(crate) fn preview_seconds(asked: Option<u32>) -> Result<u32, ApiError> {
+    let seconds = asked.unwrap_or(PREVIEW_SECONDS);
+    if seconds > LONGEST_PREVIEW_SECONDS {
+        return Err(ApiError::invalid(format!(
+            "expiresInSeconds must not be greater than {LONGEST_PREVIEW_SECONDS}"
+        )));
+    }
+    Ok(seconds)
+}
+
+/// Checks the name of a new snapshot: words between slashes, perhaps with a digest behind them.
+pub(crate) fn new_snapshot(name: &str) -> Result<(), ApiError> {
+    let word = |word: &str| {
+        !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-:".contains(&byte))
+    };
+    let digest = |digest: &str| {
+        digest.len() == 64
+            && digest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let (path, is_digest) = match name.split_once("@sha256:") {
+        Some((path, text)) => (path, digest(text)),
+        None => (name, true),
+    };
+    if name.len() > SNAPSHOT_BYTES || !is_digest || !path.split('/').all(word) {
+        return Err(ApiError::invalid(format!(
+            "Invalid snapshot name format: letters, digits, `_`, `.`, `-` and `:` between slashes, at most \
+             {SNAPSHOT_BYTES} of them"
+        )));
+    }
+    if name.starts_with(CAPTURED) {
+        return Err(ApiError::invalid(format!("Invalid snapshot name format: `{CAPTURED}` is reserved")));
+    }
+    Ok(())
 }
 
 fn not_negative(word: &str, minutes: i64) -> Result<u32, ApiError> {
@@ -241,6 +318,11 @@ fn too_long(word: &str) -> ApiError {
     ApiError::invalid(format!("{word} interval must be at most {} minutes", i32::MAX))
 }
 
+/// Refuses secrets, which are not built.
+pub(crate) fn secrets(asked: &UpdateSandboxSecrets) -> Result<(), ApiError> {
+    if asked.secrets.is_empty() { Ok(()) } else { Err(ApiError::FieldNotBuilt { field: "secrets" }) }
+}
+
 /// Refuses what is asked for and not built. Empty values, which SDKs send without being asked, pass.
 pub(crate) fn built(asked: &CreateSandbox) -> Result<(), ApiError> {
     let text = |value: &Option<String>| value.as_ref().is_some_and(|text| !text.trim().is_empty());
@@ -249,15 +331,12 @@ pub(crate) fn built(asked: &CreateSandbox) -> Result<(), ApiError> {
         ("buildInfo", asked.build_info.is_some()),
         ("volumes", asked.volumes.as_ref().is_some_and(|list| !list.is_empty())),
         ("secrets", asked.secrets.as_ref().is_some_and(|list| !list.is_empty())),
-        ("linkedSandbox", text(&asked.linked_sandbox)),
         ("outboundProxyUrl", text(&asked.outbound_proxy_url)),
         ("otelEndpointOverride", text(&asked.otel_endpoint_override)),
         ("gpu", positive(asked.gpu)),
         ("gpuType", asked.gpu_type.as_ref().is_some_and(|list| !list.is_empty())),
         ("kvm", asked.kvm == Some(true)),
         ("spot", asked.spot == Some(true)),
-        ("ttlMinutes", positive(asked.ttl_minutes)),
-        ("autoPauseInterval", positive(asked.auto_pause_interval)),
     ];
     match refused.into_iter().find(|(_, asked)| *asked) {
         Some((field, _)) => Err(ApiError::FieldNotBuilt { field }),

@@ -7,17 +7,17 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::sandbox::list::{Cursor, Filter, Page, Range, SortField, SortValue};
-use types::sandbox::{Desired, Observed, Sandbox, state};
 
 use crate::error::ApiError;
 use crate::request::Query;
+use crate::snapshot::page;
 
 const DEFAULT_LIMIT: u32 = 100;
 const LONGEST_LIMIT: u32 = 200;
 /// Deep pages cost a scan; nobody pages this far.
 const LAST_PAGE: u32 = 1_000_000;
 
-/// The contract's words for states; those that no pair of ours is called match nothing.
+/// The contract's words for states; those that none of ours is ever in match nothing.
 const STATES: [&str; 22] = [
     "creating",
     "restoring",
@@ -65,6 +65,14 @@ const PAGE_SORTS: [(&str, SortField); 8] = [
     ("lastActivityAt", SortField::LastActivityAt),
 ];
 
+/// The words of a list of snapshots' order.
+const SNAPSHOT_SORTS: [(&str, page::Order); 4] = [
+    ("name", page::Order::Name),
+    ("state", page::Order::State),
+    ("lastUsedAt", page::Order::LastUsedAt),
+    ("createdAt", page::Order::CreatedAt),
+];
+
 /// What a cursor says; opaque to clients.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -74,34 +82,51 @@ struct CursorText {
     id: String,
 }
 
-/// Reads the page of `GET /sandbox`; it asks for one row more than the caller, to know whether a next page exists.
+/// Reads the page of `GET /sandbox`.
 pub(crate) fn cursor_page(query: &Query) -> Result<Page, ApiError> {
     let (word, sort) = sort(query, &CURSOR_SORTS, "lastActivityAt")?;
     let after = query.text("cursor").map(|text| read_cursor(text, word, sort)).transpose()?;
-    Ok(Page { sort, descending: descending(query)?, after, offset: 0, limit: limit(query)? + 1 })
+    Ok(Page { sort, descending: descending(query)?, after, offset: 0, limit: limit(query)? })
 }
 
 /// Reads the page of `GET /sandbox/paginated`, and its number.
 pub(crate) fn numbered_page(query: &Query) -> Result<(Page, u32), ApiError> {
-    let number = query.at_least("page", 1)?.unwrap_or(1);
-    if number > LAST_PAGE {
-        return Err(ApiError::invalid(format!("page must not be greater than {LAST_PAGE}")));
-    }
+    let number = page_number(query)?;
     let (_, sort) = sort(query, &PAGE_SORTS, "createdAt")?;
     let limit = limit(query)?;
     let offset = (number - 1) * limit;
     Ok((Page { sort, descending: descending(query)?, after: None, offset, limit }, number))
 }
 
-/// Returns where the list goes on after `last`.
-fn write_cursor(page: &Page, last: &Sandbox) -> String {
+/// Reads the page of a list of snapshots.
+pub(crate) fn snapshots(query: &Query) -> Result<page::Page, ApiError> {
+    let (_, order) = sort(query, &SNAPSHOT_SORTS, "lastUsedAt")?;
+    let filter = page::Filter {
+        name: prefix(query, "name")?,
+        source_sandbox_id: query.text("sourceSandboxId").map(str::to_owned),
+    };
+    let (number, limit) = (page_number(query)?, limit(query)?);
+    Ok(page::Page { filter, order, descending: descending(query)?, number, limit })
+}
+
+/// Reads which page is asked for, from 1.
+fn page_number(query: &Query) -> Result<u32, ApiError> {
+    let number = query.at_least("page", 1)?.unwrap_or(1);
+    if number > LAST_PAGE {
+        return Err(ApiError::invalid(format!("page must not be greater than {LAST_PAGE}")));
+    }
+    Ok(number)
+}
+
+/// Writes where the next page begins.
+pub(crate) fn write_cursor(page: &Page, next: Cursor) -> String {
     let sort =
         CURSOR_SORTS.iter().find(|(_, field)| *field == page.sort).map_or("", |(word, _)| word).to_owned();
-    let sort_value = match page.sort.value(last) {
+    let sort_value = match next.value {
         SortValue::Integer(number) => Value::from(number),
         SortValue::Text(text) => Value::from(text),
     };
-    let text = CursorText { sort, sort_value, id: last.id.to_string() };
+    let text = CursorText { sort, sort_value, id: next.id.to_string() };
     URL_SAFE_NO_PAD.encode(serde_json::json!(text).to_string())
 }
 
@@ -119,11 +144,12 @@ fn read_cursor(text: &str, word: &str, sort: SortField) -> Result<Cursor, ApiErr
     if cursor.sort == word { Ok(Cursor { value, id }) } else { Err(invalid()) }
 }
 
-fn sort<'query>(
+/// Reads what a list is ordered by: one of `words`.
+fn sort<'query, T: Copy>(
     query: &'query Query,
-    words: &[(&'static str, SortField)],
+    words: &[(&'static str, T)],
     otherwise: &'static str,
-) -> Result<(&'query str, SortField), ApiError> {
+) -> Result<(&'query str, T), ApiError> {
     let asked = query.text("sort").unwrap_or(otherwise);
     words.iter().find(|(word, _)| *word == asked).map(|(_, field)| (asked, *field)).ok_or_else(|| {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
@@ -131,6 +157,7 @@ fn sort<'query>(
     })
 }
 
+/// Reads the direction of a list; the greatest first when nothing is said.
 fn descending(query: &Query) -> Result<bool, ApiError> {
     match query.text("order") {
         None | Some("desc") => Ok(true),
@@ -139,6 +166,7 @@ fn descending(query: &Query) -> Result<bool, ApiError> {
     }
 }
 
+/// Reads how long a page is.
 fn limit(query: &Query) -> Result<u32, ApiError> {
     let limit = query.at_least("limit", 1)?.unwrap_or(DEFAULT_LIMIT);
     if limit <= LONGEST_LIMIT {
@@ -148,13 +176,9 @@ fn limit(query: &Query) -> Result<u32, ApiError> {
     }
 }
 
-/// Reads the filters of both lists. Those about what no sandbox of ours has, such as a time of automatic deletion, let
-/// nothing through when given.
+/// Reads the filters of both lists. Those about what no sandbox of ours has, such as another class, let nothing through.
 pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
-    let nothing = query.truth("isRecoverable")? == Some(true)
-        || query.moment("autoDestroyAtAfter")?.is_some()
-        || query.moment("autoDestroyAtBefore")?.is_some()
-        || !class_matches(query)?;
+    let nothing = !class_matches(query)?;
     let mut regions = query.texts("regionIds");
     regions.extend(query.texts("regions"));
     query.truth("includeWarm")?;
@@ -171,10 +195,15 @@ pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
         memory_gib: numbers(query, "minMemoryGiB", "maxMemoryGiB")?,
         disk_gib: numbers(query, "minDiskGiB", "maxDiskGiB")?,
         public: query.truth("isPublic")?,
+        recoverable: query.truth("isRecoverable")?,
         created_at: Range { least: query.moment("createdAtAfter")?, most: query.moment("createdAtBefore")? },
         last_activity_at: Range {
             least: query.moment("lastEventAfter")?,
             most: query.moment("lastEventBefore")?,
+        },
+        destroy_at: Range {
+            least: query.moment("autoDestroyAtAfter")?,
+            most: query.moment("autoDestroyAtBefore")?,
         },
     })
 }
@@ -205,15 +234,12 @@ fn labels(query: &Query) -> Result<Vec<(String, String)>, ApiError> {
     Ok(labels.into_iter().collect())
 }
 
-fn states(query: &Query) -> Result<Option<Vec<(Desired, Observed)>>, ApiError> {
+fn states(query: &Query) -> Result<Option<Vec<String>>, ApiError> {
     let words = query.texts("states");
     if let Some(word) = words.iter().find(|word| **word == "destroyed" || !STATES.contains(word)) {
         return Err(ApiError::invalid(format!("states: `{word}` is not a state that can be listed")));
     }
-    let every =
-        Desired::ALL.into_iter().flat_map(|desired| Observed::ALL.map(|observed| (desired, observed)));
-    let pairs = every.filter(|(desired, observed)| words.contains(&state::reported(*desired, *observed)));
-    Ok((!words.is_empty()).then(|| pairs.collect()))
+    Ok((!words.is_empty()).then(|| words.into_iter().map(str::to_owned).collect()))
 }
 
 fn class_matches(query: &Query) -> Result<bool, ApiError> {
@@ -224,12 +250,4 @@ fn class_matches(query: &Query) -> Result<bool, ApiError> {
         ));
     }
     Ok(classes.is_empty() || classes.contains(&"container"))
-}
-
-/// Cuts the row that only shows that a next page exists, and returns where that page begins.
-pub(crate) fn cut(rows: &mut Vec<Sandbox>, page: &Page) -> Option<String> {
-    let asked = usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_sub(1);
-    let more = rows.len() > asked;
-    rows.truncate(asked);
-    rows.last().filter(|_| more).map(|last| write_cursor(page, last))
 }

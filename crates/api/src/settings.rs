@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use types::quota::Quota;
 use types::resource::Resources;
 use types::sandbox::Intervals;
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub oidc: Oidc,
     /// The most that one sandbox may use.
     pub most_per_sandbox: Resources,
+    /// The most that the sandboxes of one organisation may use together.
+    pub quota: Quota,
     /// The longest wait before a stopped sandbox is archived, in minutes.
     pub longest_auto_archive_minutes: u32,
     /// The longest request body.
@@ -69,6 +72,7 @@ impl Settings {
             dashboard_url: format!("{public_url}/dashboard"),
             oidc: Oidc::default(),
             most_per_sandbox: Resources { cpu: 4, gpu: 0, memory_gib: 8, disk_gib: 10 },
+            quota: Quota::default(),
             longest_auto_archive_minutes: Intervals::LONGEST_AUTO_ARCHIVE,
             body_limit_bytes: 1 << 20,
             patience: Duration::from_secs(2),

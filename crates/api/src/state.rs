@@ -10,6 +10,7 @@ use types::{Clock, Random};
 
 use crate::callers::Callers;
 use crate::settings::Settings;
+use crate::telemetry::Telemetry;
 
 /// What the interface is made of. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -32,6 +33,8 @@ pub struct Parts {
     pub settings: Settings,
     /// Who holds which key; shared with the proxy.
     pub callers: Arc<Callers>,
+    /// What sandboxes used.
+    pub telemetry: Arc<Telemetry>,
 }
 
 impl ApiState {

@@ -1,4 +1,7 @@
 //! Domain to wire, field by field.
 
 pub(crate) mod sandbox;
+pub(crate) mod preview;
+pub(crate) mod snapshot;
+pub(crate) mod telemetry;
 pub(crate) mod config;

@@ -1,54 +1,14 @@
-//! One step to one idempotent call, and what is known afterwards.
+//! One step to one idempotent call, and what to do when it fails.
 
-use types::Timestamp;
-use types::resource::Resources;
-use types::sandbox::{Desired, Network, Observed, Sandbox};
+use types::sandbox::{BackupState, Desired, Observed, Sandbox};
+use types::snapshot::SavedSnapshot;
 
 use crate::plan::Step;
 use crate::port::{Class, Look, Runner, RunnerError, Started};
+use crate::seen::Seen;
 
-/// What is known of a sandbox after a step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// It takes commands under this network policy.
-    Started {
-        /// The policy it was started with.
-        network: Network,
-        /// The limits it was made with; `None` when it was there, with limits that only a resize changes.
-        resources: Option<Resources>,
-        /// The daemon inside.
-        daemon_version: String,
-    },
-    /// It still runs, as it did.
-    Running,
-    /// This network policy is in force.
-    NetworkApplied(Network),
-    /// These limits are in force.
-    Resized(Resources),
-    /// New limits cannot be met; the old ones hold.
-    ResizeRefused {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// Its files are there and nothing runs.
-    Stopped,
-    /// Its files are there, and its processes ended by themselves.
-    Ended {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// Nothing is there.
-    Absent,
-    /// Everything is gone.
-    Destroyed,
-    /// Nothing is known: look again.
-    Unknown,
-    /// The last step failed for good.
-    Failed {
-        /// Why, for a person.
-        reason: String,
-    },
-}
+/// What the files of a sandbox that are nowhere are called.
+const FILES_GONE: &str = "its files are gone from the host";
 
 /// What to do about a failed step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,22 +27,39 @@ pub enum Reaction {
 
 /// Does one step.
 pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: &Step) -> Result<Seen, RunnerError> {
-    let started = |resources: Option<Resources>| {
+    let id = sandbox.id;
+    let started = |resources| {
         let network = sandbox.network.clone();
         move |started: Started| Seen::Started { network, resources, daemon_version: started.daemon_version }
     };
     match step {
-        Step::Observe => runner.observe(sandbox.id).await.map(|look| found(sandbox, look)),
+        Step::Observe => runner.observe(id).await.map(|look| found(sandbox, look)),
         Step::Create => runner.create(sandbox).await.map(started(Some(sandbox.resources))),
+        Step::Fork { parent } => runner.fork(*parent, sandbox).await.map(started(Some(sandbox.resources))),
         Step::Start => runner.start(sandbox).await.map(started(None)),
-        Step::Stop { force } => runner.stop(sandbox.id, *force).await.map(|()| Seen::Stopped),
-        Step::Destroy => runner.destroy(sandbox.id).await.map(|()| Seen::Destroyed),
+        Step::Stop { force } => runner.stop(id, *force).await.map(|()| Seen::Stopped),
+        Step::Destroy => runner.destroy(sandbox).await.map(|()| Seen::Destroyed),
+        Step::Pause => runner.pause(id).await.map(|()| Seen::Paused),
+        Step::Resume => runner.resume(id).await.map(|()| Seen::Running),
+        Step::OutdateBackup => runner.observe(id).await.map(|look| outdated(sandbox, look)),
+        Step::BeginBackup if sandbox.desired == Desired::Archived => {
+            runner.observe(id).await.map(|look| begun(sandbox, look))
+        }
+        Step::BeginBackup => Ok(Seen::BackupBegun),
+        Step::Backup => {
+            let of = sandbox.observed;
+            runner.backup(sandbox).await.map(|saved| Seen::BackedUp { saved, of })
+        }
+        Step::Release => runner.release(id).await.map(|()| Seen::Archived),
+        Step::Restore => runner.restore(sandbox).await.map(|()| Seen::Restored),
+        Step::Recover => runner.recover(sandbox).await.map(|()| Seen::Repaired),
+        Step::Capture(snapshot) => {
+            runner.capture(id, &SavedSnapshot::image_of(*snapshot)).await.map(Seen::Captured)
+        }
         Step::SetNetwork(network) => {
-            runner.set_network(sandbox.id, network).await.map(|()| Seen::NetworkApplied(network.clone()))
+            runner.set_network(id, network).await.map(|()| Seen::NetworkApplied(network.clone()))
         }
-        Step::Resize(resources) => {
-            runner.resize(sandbox.id, *resources).await.map(|()| Seen::Resized(*resources))
-        }
+        Step::Resize(resources) => runner.resize(id, *resources).await.map(|()| Seen::Resized(*resources)),
     }
 }
 
@@ -90,31 +67,66 @@ pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: &Step) -> Result<
 pub fn found(sandbox: &Sandbox, look: Look) -> Seen {
     match look.observed {
         Observed::Started => Seen::Running,
+        Observed::Paused => Seen::Paused,
         Observed::Stopped => {
             // What was to stop has stopped, whoever ended it. What is known to have ended stays so, however often one
             // looks: since then it is asked for as stopped.
-            let is_unasked = sandbox.desired == Desired::Started || sandbox.observed == Observed::Ended;
+            let is_unasked = matches!(sandbox.desired, Desired::Started | Desired::Paused)
+                || sandbox.observed == Observed::Ended;
             let unasked = look.ended.filter(|_| is_unasked);
             unasked.map_or(Seen::Stopped, |reason| Seen::Ended { reason })
         }
+        // Its files were released, and the crash came before that was written.
+        Observed::Absent | Observed::Destroyed if is_archived(sandbox) => Seen::Archived,
         // Making it afresh would hand out an empty disk as if nothing had been lost.
         Observed::Absent | Observed::Destroyed if sandbox.daemon_version.is_some() => {
-            let gone = || "its files are gone from the host".to_owned();
-            Seen::Failed { reason: look.ended.unwrap_or_else(gone) }
+            let reason = look.ended.unwrap_or_else(|| FILES_GONE.to_owned());
+            Seen::Failed { reason, recoverable: sandbox.backup.state == BackupState::Completed }
         }
         Observed::Absent | Observed::Destroyed => Seen::Absent,
-        Observed::Unknown | Observed::Ended | Observed::Error => Seen::Unknown,
+        Observed::Unknown | Observed::Ended | Observed::Error | Observed::Archived => Seen::Unknown,
     }
+}
+
+/// Reads a look before a start. A crash may have come after the files were released and before that was written: then
+/// the backup is all there is.
+fn outdated(sandbox: &Sandbox, look: Look) -> Seen {
+    match look.observed {
+        Observed::Stopped => Seen::BackupOutdated,
+        Observed::Absent => Seen::Archived,
+        _ => found(sandbox, look),
+    }
+}
+
+/// Reads a look before files are brought away for good. A start that took too long may have come about after all: what
+/// runs is stopped first.
+fn begun(sandbox: &Sandbox, look: Look) -> Seen {
+    match look.observed {
+        Observed::Stopped => Seen::BackupBegun,
+        _ => found(sandbox, look),
+    }
+}
+
+/// Tells whether its files may be in the object storage alone.
+fn is_archived(sandbox: &Sandbox) -> bool {
+    sandbox.backup.state == BackupState::Completed
+        && (sandbox.desired == Desired::Archived || sandbox.observed == Observed::Archived)
 }
 
 /// Says what a failure of `step` asks for: removal is never given up, the rest obeys the class.
 pub const fn react(step: &Step, class: Class) -> Reaction {
     match (step, class) {
-        (Step::Destroy, Class::Gone) => Reaction::Done,
-        (Step::Destroy | Step::Observe, _) => Reaction::Insist,
+        (Step::Destroy | Step::Release, Class::Gone) => Reaction::Done,
+        // It may run after all: a start that took too long came about.
+        (Step::Release, Class::Reject) => Reaction::Look,
+        // What was begun to be removed can only be removed.
+        (Step::Destroy | Step::Release | Step::Observe, _) => Reaction::Insist,
         (_, Class::Retry) => Reaction::Again,
+        // Not it is gone, but what it was to be made of.
+        (Step::Create | Step::Fork { .. } | Step::Restore, Class::Gone) | (_, Class::Reject | Class::Bug) => {
+            Reaction::Fail
+        }
         (_, Class::Gone) => Reaction::Look,
-        (_, Class::Reject | Class::Bug) => Reaction::Fail,
     }
 }
 
@@ -128,57 +140,4 @@ pub fn reason(error: &RunnerError) -> String {
         cause = error.source();
     }
     text
-}
-
-impl Seen {
-    /// Returns the sandbox with what was seen.
-    pub fn apply(&self, mut sandbox: Sandbox, now: Timestamp) -> Sandbox {
-        sandbox.observed = match self {
-            Self::Started { .. } | Self::Running => Observed::Started,
-            // The policy can be set on what meanwhile ended; it says nothing about the processes.
-            Self::NetworkApplied(_) | Self::Resized(_) | Self::ResizeRefused { .. } => sandbox.observed,
-            Self::Stopped => Observed::Stopped,
-            Self::Ended { .. } => Observed::Ended,
-            Self::Absent => Observed::Absent,
-            Self::Destroyed => Observed::Destroyed,
-            Self::Unknown => Observed::Unknown,
-            Self::Failed { .. } => Observed::Error,
-        };
-        sandbox.error_reason = match (self, sandbox.observed) {
-            // Changed limits say nothing about why it ended.
-            (Self::Resized(_), Observed::Ended) => sandbox.error_reason.take(),
-            _ => None,
-        };
-        match self {
-            Self::Started { network, resources, daemon_version } => {
-                sandbox.network_applied = Some(network.clone());
-                sandbox.resources_applied = resources.or(sandbox.resources_applied);
-                sandbox.daemon_version = Some(daemon_version.clone());
-            }
-            Self::NetworkApplied(network) => sandbox.network_applied = Some(network.clone()),
-            Self::Resized(resources) => sandbox.resources_applied = Some(*resources),
-            Self::ResizeRefused { reason } => {
-                sandbox.resources = sandbox.resources_applied.unwrap_or(sandbox.resources);
-                sandbox.resources_applied = Some(sandbox.resources);
-                // Why it ended is worth more than why it was not resized.
-                if sandbox.observed != Observed::Ended {
-                    sandbox.error_reason = Some(reason.clone());
-                }
-            }
-            Self::Failed { reason } | Self::Ended { reason } => sandbox.error_reason = Some(reason.clone()),
-            _ => {}
-        }
-        sandbox.updated_at = now;
-        sandbox
-    }
-}
-
-/// Returns a sandbox that was started and is found ended: nobody asked for it, so nobody is asked to start it again.
-/// One that is deleted as soon as it stops goes.
-pub fn ended(mut sandbox: Sandbox) -> Sandbox {
-    if sandbox.desired == Desired::Started {
-        sandbox.desired =
-            if sandbox.intervals.auto_delete == 0 { Desired::Destroyed } else { Desired::Stopped };
-    }
-    sandbox
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -114,6 +115,26 @@ impl<R: Reconcile> Driver<R> {
                 tokio::select! {
                     () = driver.inner.stopping.cancelled() => return,
                     _ = ticks.tick() => work(driver.clone()).await,
+                }
+            }
+        });
+    }
+
+    /// Wakes what comes, with what is known of it, until the shutdown.
+    pub(crate) fn follow(
+        &self,
+        mut rows: UnboundedReceiver<R::Row>,
+        key: impl Fn(&R::Row) -> R::Key + Send + 'static,
+    ) {
+        let driver = self.clone();
+        self.inner.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = driver.inner.stopping.cancelled() => return,
+                    row = rows.recv() => match row {
+                        Some(row) => driver.wake(key(&row), Some(row)),
+                        None => return,
+                    },
                 }
             }
         });

@@ -4,15 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store::{Store, StoreError};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use types::sandbox::Sandbox;
 use types::{Clock, SandboxId};
 
+use crate::awake::{self, Awake, KeepAwake, Looks};
+use crate::deadline::Deadlines;
 use crate::driver::Driver;
-use crate::loops::sandbox::Keeper;
-use crate::loops::{liveness, purge};
+use crate::loops::sandbox::{Keeper, Permits};
+use crate::loops::{liveness, purge, timer};
 use crate::port::Runner;
+
+/// How long a look waits for a step under way; later, the next look at all finds it.
+const LOOK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How the engine paces itself.
 #[derive(Debug, Clone)]
@@ -21,14 +27,24 @@ pub struct Settings {
     pub scan_period: Duration,
     /// How often it looks whether what is said to run does run.
     pub liveness_period: Duration,
+    /// How often it looks whose time has come to stop, pause, be archived or go.
+    pub timer_period: Duration,
     /// How often it forgets rows of destroyed sandboxes.
     pub purge_period: Duration,
     /// How many sandboxes are made or started at once.
     pub concurrent_starts: usize,
+    /// How many backups, restores and snapshots run at once.
+    pub concurrent_copies: usize,
     /// How many stops, removals and other steps run at once.
     pub concurrent_ends: usize,
+    /// How long it waits after a first failure; after each one more, twice as long.
+    pub first_pause: Duration,
     /// How long a step that may be retried is retried before the sandbox is in error. Removal is never given up.
     pub give_up_after: Duration,
+    /// How long a step may take.
+    pub deadlines: Deadlines,
+    /// Which work keeps a sandbox awake whose label does not say: by default none, as in the contract.
+    pub keep_awake: KeepAwake,
 }
 
 impl Default for Settings {
@@ -36,10 +52,15 @@ impl Default for Settings {
         Self {
             scan_period: Duration::from_secs(10),
             liveness_period: Duration::from_mins(1),
+            timer_period: Duration::from_secs(10),
             purge_period: Duration::from_mins(10),
             concurrent_starts: 32,
+            concurrent_copies: 6,
             concurrent_ends: 128,
+            first_pause: Duration::from_millis(100),
             give_up_after: Duration::from_mins(5),
+            deadlines: Deadlines::default(),
+            keep_awake: KeepAwake::default(),
         }
     }
 }
@@ -51,7 +72,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Looks at every sandbox that is said to run, so that what a former process left is known, goes on with what
+    /// Looks at every sandbox that has something on the host, so that what a former process left is known, goes on with what
     /// was cut off, and starts the loops.
     pub async fn start(
         store: Store,
@@ -60,21 +81,35 @@ impl Engine {
         settings: &Settings,
     ) -> Self {
         let stopping = CancellationToken::new();
+        let (others, changed) = mpsc::unbounded_channel();
+        let permits = Permits {
+            starting: Semaphore::new(settings.concurrent_starts),
+            copying: Semaphore::new(settings.concurrent_copies),
+            ending: Semaphore::new(settings.concurrent_ends),
+        };
         let keeper = Keeper {
             store,
             runner,
             clock,
-            starting: Semaphore::new(settings.concurrent_starts),
-            ending: Semaphore::new(settings.concurrent_ends),
+            permits,
+            deadlines: settings.deadlines.clone(),
+            first_pause: settings.first_pause,
             give_up_after: settings.give_up_after,
+            keep_awake: settings.keep_awake,
+            looks: Looks::default(),
+            others,
+            steps: TaskTracker::new(),
             stopping: stopping.clone(),
         };
         let driver = Driver::new(keeper, stopping);
-        liveness::look_at_all(driver.clone()).await;
+        driver.follow(changed, |sandbox: &Sandbox| sandbox.id);
+        liveness::look_at_all_first(&driver).await;
         driver.clone().scan().await;
         driver.every(settings.scan_period, Driver::scan);
         driver.every(settings.liveness_period, liveness::look_at_all);
+        driver.every(settings.timer_period, timer::look_at_the_clock);
         driver.every(settings.purge_period, purge::purge);
+        driver.every(settings.purge_period, purge::leftovers);
         Self { driver }
     }
 
@@ -104,12 +139,24 @@ impl Engine {
         }
     }
 
-    /// Looks at one sandbox now: the runner saw it end. The message is only a reason to look.
+    /// Looks at one sandbox once it rests: the runner saw it end. The message is only a reason to look.
     pub async fn look(&self, id: SandboxId) -> Result<(), StoreError> {
-        if let Some(sandbox) = self.driver.reconciler().store.sandbox_get(id).await? {
+        if let Some(sandbox) = self.wait(id, LOOK_PATIENCE).await? {
             liveness::look(&self.driver, sandbox).await;
         }
         Ok(())
+    }
+
+    /// Says what keeps a sandbox awake, and until when; nothing for one that does not run. What it works on is told from
+    /// the second look on, where it is to stay awake for that.
+    pub async fn awake(&self, sandbox: &Sandbox) -> Vec<Awake> {
+        let keeper = self.driver.reconciler();
+        let now = keeper.clock.now();
+        let mut reasons = awake::reasons(sandbox, now);
+        if !reasons.is_empty() {
+            reasons.extend(keeper.work(sandbox, now).await.unwrap_or_default());
+        }
+        reasons
     }
 
     /// Takes no more work and waits for the steps under way, at most for `grace`. Returns whether all ended; what did

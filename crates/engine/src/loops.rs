@@ -1,5 +1,8 @@
-//! What each loop keeps true, one file per truth.
+//! What each loop keeps true, one file per truth; what its steps ask of others, and what their failures mean, apart.
 
 pub(crate) mod sandbox;
+mod kin;
+mod failure;
 pub(crate) mod liveness;
+pub(crate) mod timer;
 pub(crate) mod purge;

@@ -4,9 +4,11 @@ use async_trait::async_trait;
 use types::SandboxId;
 use types::egress::Egress;
 use types::inspection::Inspection;
+use types::metric::Metrics;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::work::Work;
 
 /// A host that makes sandboxes real. Every call may be repeated after a crash: it returns what holds now.
 #[async_trait]
@@ -24,8 +26,36 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     /// Ends every process of the sandbox and keeps its files; with `force` without asking the processes first.
     async fn stop(&self, id: SandboxId, force: bool) -> Result<(), RunnerError>;
 
-    /// Removes everything of the sandbox; succeeds when there is nothing.
-    async fn destroy(&self, id: SandboxId) -> Result<(), RunnerError>;
+    /// Removes everything of the sandbox, its backup included; succeeds when there is nothing.
+    async fn destroy(&self, sandbox: &Sandbox) -> Result<(), RunnerError>;
+
+    /// Holds every process of a running sandbox; memory and connections stay.
+    async fn pause(&self, id: SandboxId) -> Result<(), RunnerError>;
+
+    /// Lets the processes of a paused sandbox go on.
+    async fn resume(&self, id: SandboxId) -> Result<(), RunnerError>;
+
+    /// Makes and starts `child` with the files that `parent` has now, running or not; returns once it takes its first
+    /// command. A failed fork leaves nothing behind.
+    async fn fork(&self, parent: SandboxId, child: &Sandbox) -> Result<Started, RunnerError>;
+
+    /// Makes an image of the files that the sandbox has now, running or not.
+    async fn capture(&self, id: SandboxId, image: &str) -> Result<Captured, RunnerError>;
+
+    /// Removes an image that [`Runner::capture`] made; succeeds when there is none.
+    async fn forget(&self, image: &str) -> Result<(), RunnerError>;
+
+    /// Copies the files that the sandbox has now into the object storage, running or not.
+    async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError>;
+
+    /// Removes everything of the sandbox but its backup; succeeds when there is nothing.
+    async fn release(&self, id: SandboxId) -> Result<(), RunnerError>;
+
+    /// Brings the files of the sandbox back from its backup and checks them; nothing runs afterwards.
+    async fn restore(&self, sandbox: &Sandbox) -> Result<(), RunnerError>;
+
+    /// Repairs the files of the sandbox where they are, so that it can be started.
+    async fn recover(&self, sandbox: &Sandbox) -> Result<(), RunnerError>;
 
     /// Looks at the host.
     async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError>;
@@ -39,6 +69,12 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     /// Probes how the sandbox is isolated, and what it has run into.
     async fn inspect(&self, id: SandboxId) -> Result<Inspection, RunnerError>;
 
+    /// Tells what the sandbox is busy with.
+    async fn work(&self, id: SandboxId) -> Result<Work, RunnerError>;
+
+    /// Tells what the sandbox uses now.
+    async fn metrics(&self, id: SandboxId) -> Result<Metrics, RunnerError>;
+
     /// Tells what became of the packets and names that the sandbox asked for.
     async fn egress(&self, id: SandboxId) -> Result<Egress, RunnerError>;
 }
@@ -46,7 +82,7 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
 /// What a look at the host saw of a sandbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
-    /// `Absent`, `Stopped` or `Started`.
+    /// `Absent`, `Stopped`, `Paused` or `Started`.
     pub observed: Observed,
     /// Why its first process ended when nobody had asked it to, for a person.
     pub ended: Option<String>,
@@ -57,6 +93,24 @@ pub struct Look {
 pub struct Started {
     /// Version of the daemon inside.
     pub daemon_version: String,
+}
+
+/// An image that was made of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Captured {
+    /// What it adds to the image that the sandbox was made from.
+    pub size_bytes: u64,
+}
+
+/// A copy of a sandbox's files in the object storage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// Its key.
+    pub object: String,
+    /// SHA-256 of what it holds, unpacked; lowercase hexadecimal.
+    pub digest: String,
+    /// Its size in the object storage.
+    pub bytes: u64,
 }
 
 /// What to do about a runner's failure.

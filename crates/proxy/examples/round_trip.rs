@@ -13,7 +13,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
-use proxy::{Directory, Grant, ProxyState, Refusal};
+use proxy::{Directory, Grant, Proof, ProxyState, Refusal};
 use service::Tasks;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use types::{SandboxId, SystemClock};
@@ -26,8 +26,13 @@ struct One(PathBuf);
 
 #[async_trait]
 impl Directory for One {
-    async fn authorize(&self, _bearer: &str, sandbox: &str) -> Result<Grant, Refusal> {
-        sandbox.parse().map(|sandbox_id| Grant { sandbox_id }).map_err(|_| Refusal::NotFound)
+    async fn authorize(&self, _proof: Proof<'_>, sandbox: &str) -> Result<Grant, Refusal> {
+        let found = sandbox.parse().map_err(|_| Refusal::NotFound);
+        found.map(|sandbox_id| Grant { sandbox_id, is_asleep: false })
+    }
+
+    async fn wake(&self, _sandbox_id: SandboxId) -> Result<(), Refusal> {
+        Ok(())
     }
 
     fn socket(&self, _sandbox_id: SandboxId) -> PathBuf {

@@ -95,14 +95,18 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::directory::{Grant, Refusal};
+    use crate::directory::{Grant, Proof, Refusal};
 
     #[derive(Debug, Default)]
     struct Counter(AtomicUsize);
 
     #[async_trait::async_trait]
     impl Directory for Counter {
-        async fn authorize(&self, _bearer: &str, _sandbox: &str) -> Result<Grant, Refusal> {
+        async fn authorize(&self, _proof: Proof<'_>, _sandbox: &str) -> Result<Grant, Refusal> {
+            Err(Refusal::NotFound)
+        }
+
+        async fn wake(&self, _sandbox_id: SandboxId) -> Result<(), Refusal> {
             Err(Refusal::NotFound)
         }
 

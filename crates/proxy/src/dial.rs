@@ -1,4 +1,4 @@
-//! Phase 4: a connection to the daemon, kept open and used again.
+//! Phase 5: a connection to the daemon, kept open and used again.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 use types::SandboxId;
 
 use crate::error::ProxyError;
+use crate::forbearing::Forbearing;
 use crate::locate::Location;
 
 /// One HTTP/1.1 connection to a daemon.
@@ -69,8 +70,9 @@ impl Pool {
     /// Connects to the daemon.
     pub(crate) async fn connect(&self, location: &Location) -> Result<Connection, ProxyError> {
         let stream = connect(location).await.map_err(|source| ProxyError::Connect { source })?;
-        let (connection, driver) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|source| ProxyError::Exchange { source })?;
+        let (connection, driver) = http1::handshake(TokioIo::new(Forbearing::new(stream)))
+            .await
+            .map_err(|source| ProxyError::Exchange { source })?;
         let pool = self.clone();
         let sandbox_id = location.sandbox_id;
         self.tasks.spawn("sandbox connection", async move {

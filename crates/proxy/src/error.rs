@@ -4,8 +4,11 @@ use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, Response, StatusCode};
 use daytona_wire::error::{ErrorBody, Source};
+use serde::Serialize;
 use service::field::Chain;
 use types::Timestamp;
+
+use crate::remedy::{Obstacle, remedy};
 
 /// Whose fault it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +53,18 @@ pub enum ProxyError {
         /// How long it may be.
         limit_bytes: usize,
     },
-    /// No key was sent, or not in a way that can be read.
-    #[error("unauthorized: missing authentication: send an API key as `Authorization: Bearer <key>`")]
-    MissingKey,
-    /// The key is not valid.
-    #[error("unauthorized: authentication failed: the API key is not valid")]
-    WrongKey,
+    /// Nothing was shown, or not in a way that can be read.
+    #[error(
+        "unauthorized: missing authentication: provide a preview access token (via header, query parameter, or \
+         cookie) or use an API key or JWT"
+    )]
+    MissingProof,
+    /// Nothing that was shown is valid.
+    #[error("unauthorized: authentication failed: {reasons}")]
+    WrongProof {
+        /// What is wrong with each.
+        reasons: String,
+    },
     /// The key does not allow this.
     #[error("forbidden: the API key may not use sandboxes")]
     Forbidden,
@@ -63,10 +72,22 @@ pub enum ProxyError {
     #[error("sandbox not found")]
     NotFound,
     /// The sandbox takes no calls now.
-    #[error("sandbox is {state}, not started: start it first")]
+    #[error("sandbox is {state}, not started: {}", remedy(.state))]
     NotRunning {
         /// What it is instead.
         state: String,
+    },
+    /// The sandbox is paused and may not go on.
+    #[error("sandbox is paused and has no room to go on: {reason}")]
+    NoRoom {
+        /// What is full.
+        reason: String,
+    },
+    /// Too many calls wait for the sandbox to go on.
+    #[error("{waiting} calls already wait for the sandbox to be resumed: try again when it runs")]
+    TooManyWaiting {
+        /// How many.
+        waiting: usize,
     },
     /// Whether the caller may is not known now.
     #[error("temporary failure while checking access: try again")]
@@ -97,11 +118,20 @@ pub enum ProxyError {
     UnexpectedUpgrade,
 }
 
+/// The error body, and what is in the way where that can be told apart.
+#[derive(Debug, Serialize)]
+struct Explained {
+    #[serde(flatten)]
+    error: ErrorBody,
+    #[serde(flatten)]
+    obstacle: Option<Obstacle>,
+}
+
 impl ProxyError {
     /// Tells whose fault it was.
     pub const fn side(&self) -> Side {
         match self {
-            Self::Unavailable => Side::Us,
+            Self::Unavailable | Self::TooManyWaiting { .. } => Side::Us,
             Self::Connect { .. } | Self::Exchange { .. } | Self::UnexpectedUpgrade => Side::Sandbox,
             _ => Side::Client,
         }
@@ -118,12 +148,13 @@ impl ProxyError {
             Self::HeadTooLarge { .. } => {
                 (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "REQUEST_HEADER_FIELDS_TOO_LARGE")
             }
-            Self::MissingKey | Self::WrongKey => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::MissingProof | Self::WrongProof { .. } => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "FORBIDDEN"),
             Self::NotFound => (StatusCode::NOT_FOUND, "SANDBOX_NOT_FOUND"),
             // The request is right and the sandbox's state is in its way: 409, where the original let a 502 through.
-            Self::NotRunning { .. } => (StatusCode::CONFLICT, "SANDBOX_NOT_RUNNING"),
+            Self::NotRunning { .. } | Self::NoRoom { .. } => (StatusCode::CONFLICT, "SANDBOX_NOT_RUNNING"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+            Self::TooManyWaiting { .. } => (StatusCode::SERVICE_UNAVAILABLE, "TOO_MANY_WAITING"),
             Self::Connect { .. } | Self::Exchange { .. } | Self::UnexpectedUpgrade => {
                 (StatusCode::BAD_GATEWAY, "SANDBOX_UNREACHABLE")
             }
@@ -143,6 +174,12 @@ impl ProxyError {
             method: method.to_string(),
             timestamp: format!("{now:.3}"),
         };
+        let obstacle = match self {
+            Self::NotRunning { state } => Some(Obstacle::of(state)),
+            Self::NoRoom { reason } => Some(Obstacle::no_room(reason)),
+            _ => None,
+        };
+        let body = Explained { error: body, obstacle };
         let text = serde_json::to_vec(&body).unwrap_or_default();
         let mut response = Response::new(Body::from(text));
         *response.status_mut() = status;

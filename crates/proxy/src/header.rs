@@ -1,8 +1,9 @@
 //! Which headers pass: pure functions of a header map.
 
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
+    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
 };
 
 /// Meant for the next hop only (RFC 9110, section 7.6.1). `Expect` is among them because the server answers it itself.
@@ -23,14 +24,18 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 pub(crate) const SKIP_ACTIVITY: HeaderName = HeaderName::from_static("x-daytona-skip-last-activity-update");
 /// Asks to leave cross-origin headers to the sandbox.
 pub(crate) const DISABLE_CORS: HeaderName = HeaderName::from_static("x-daytona-disable-cors");
+/// Holds a preview token.
+pub(crate) const PREVIEW_TOKEN: HeaderName = HeaderName::from_static("x-daytona-preview-token");
 /// Where the client believed it was calling.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Meant for this server: a sandbox runs what its users choose and must not learn their keys.
-const OURS: [HeaderName; 5] = [
+const OURS: [HeaderName; 6] = [
     AUTHORIZATION,
-    HeaderName::from_static("x-daytona-preview-token"),
+    PREVIEW_TOKEN,
     HeaderName::from_static("x-daytona-authorization"),
+    // An address that opened to a secret in it is told to whatever it leads to.
+    REFERER,
     SKIP_ACTIVITY,
     DISABLE_CORS,
 ];
@@ -80,6 +85,9 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, prefix: &str, upgrade: Opt
     for name in &SPEAK_FOR_THE_ORIGIN {
         headers.remove(name);
     }
+    // An address with a secret in it can be opened like a page, which must then be nobody's: no scripts, no origin.
+    headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     rewrite_location(headers, prefix);
     restore_upgrade(headers, upgrade);
 }
@@ -172,6 +180,7 @@ mod tests {
             ("transfer-encoding", "chunked"),
             ("cookie", "a=1; daytona-sandbox-auth-x=secret;b=2"),
             ("cookie", "pkce_verifier=secret"),
+            ("referer", "https://d.example/toolbox/s/x?DAYTONA_SANDBOX_AUTH_KEY=secret"),
             ("host", "d.example"),
             ("content-type", "text/plain"),
         ]);
@@ -200,7 +209,10 @@ mod tests {
         let mut headers =
             map(&[("set-cookie", "a=1"), ("clear-site-data", "\"*\""), ("etag", "x"), ("keep-alive", "5")]);
         clean_response(&mut headers, "/toolbox/s", None);
-        assert_eq!(lines(&headers), ["etag: x"]);
+        assert_eq!(
+            lines(&headers),
+            ["content-security-policy: sandbox", "etag: x", "x-content-type-options: nosniff"]
+        );
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! client or a sandbox sends can end the process.
 #![forbid(unsafe_code)]
 
+mod query;
+pub mod signed;
+mod remedy;
 pub mod error;
 pub mod directory;
 mod header;
@@ -13,13 +16,17 @@ mod cors;
 mod activity;
 mod target;
 mod authorize;
+mod wake;
 mod locate;
+mod forbearing;
 mod dial;
+mod rest;
 mod relay;
 pub mod serve;
 mod drain;
 pub mod listen;
 
-pub use directory::{Directory, Grant, Refusal};
+pub use directory::{Directory, Grant, Proof, Refusal};
 pub use error::{ProxyError, Side};
 pub use serve::{ProxyState, router};
+pub use signed::SignedCall;

@@ -1,4 +1,4 @@
-//! Phase 3: where the sandbox's daemon listens.
+//! Phase 4: where the sandbox's daemon listens.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Phase 5: the exchange itself, streaming both ways, and the tunnel after an upgrade.
+//! Phase 6: the exchange itself, streaming both ways, and the tunnel after an upgrade.
 
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::dial::{Connection, Pool};
 use crate::error::ProxyError;
 use crate::header;
 use crate::locate::Location;
+use crate::rest::RestTaken;
 use crate::target::Target;
 
 /// How long a sandbox may go on talking to a client that has ended.
@@ -38,6 +39,7 @@ pub(crate) async fn relay(
     header::clean_request(request.headers_mut(), asked.as_ref());
     *request.uri_mut() = Uri::from(target.path.clone());
     *request.version_mut() = axum::http::Version::HTTP_11;
+    let request = request.map(|body| RestTaken::wrap(body, tasks));
 
     let mut response = during(&mut activity, exchange(pool, location, request)).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {

@@ -1,4 +1,4 @@
-//! Phase 6: the phases in a row, as an axum router.
+//! Phase 7: the phases in a row, as an axum router.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use service::field::Chain;
 use tracing::{debug, warn};
 use types::Clock;
 
-use crate::activity::Activity;
-use crate::authorize::authorize;
+use crate::activity::{Activity, during};
+use crate::authorize::{Admission, authorize};
 use crate::cors::Cors;
 use crate::dial::Pool;
 use crate::directory::Directory;
@@ -21,7 +21,8 @@ use crate::error::{ProxyError, Side};
 use crate::header;
 use crate::locate::locate;
 use crate::relay::relay;
-use crate::target::target;
+use crate::target::{Target, target};
+use crate::wake::Wakes;
 
 /// What the proxy works with. Clones share the connections.
 #[derive(Debug, Clone)]
@@ -30,13 +31,15 @@ pub struct ProxyState {
     clock: Arc<dyn Clock>,
     tasks: Tasks,
     pool: Pool,
+    wakes: Wakes,
 }
 
 impl ProxyState {
     /// Makes a proxy with no connections yet.
     pub fn new(directory: Arc<dyn Directory>, clock: Arc<dyn Clock>, tasks: Tasks) -> Self {
         let pool = Pool::new(tasks.clone());
-        Self { directory, clock, tasks, pool }
+        let wakes = Wakes::new(tasks.clone());
+        Self { directory, clock, tasks, pool, wakes }
     }
 }
 
@@ -68,11 +71,20 @@ async fn handle(State(state): State<ProxyState>, request: Request) -> Response<B
 
 async fn phases(state: &ProxyState, request: Request) -> Result<Response<Body>, ProxyError> {
     let target = target(request.method(), request.uri(), request.headers())?;
-    let grant = authorize(&*state.directory, request.headers(), &target).await?;
-    let location = locate(&*state.directory, grant);
+    let (directory, now) = (&state.directory, state.clock.now());
+    let Admission { grant, path } =
+        authorize(&**directory, request.method(), request.headers(), &target, now).await?;
     let counts = !header::says_true(request.headers(), &header::SKIP_ACTIVITY);
-    let activity = counts.then(|| Activity::start(Arc::clone(&state.directory), grant.sandbox_id));
-    relay(&state.pool, &state.tasks, &location, &target, request, activity).await
+    if grant.is_asleep && !counts {
+        // What is no use of a sandbox is no reason to wake it.
+        return Err(ProxyError::NotRunning { state: "paused".to_owned() });
+    }
+    let mut activity = counts.then(|| Activity::start(Arc::clone(directory), grant.sandbox_id));
+    during(&mut activity, state.wakes.wake(directory, grant)).await?;
+    let target = Target { path, ..target };
+    let location = locate(&**directory, grant);
+    let answer = relay(&state.pool, &state.tasks, &location, &target, request, activity);
+    if counts { state.wakes.beside(directory, grant.sandbox_id, answer).await } else { answer.await }
 }
 
 /// A client's mistakes are its own; the others concern whoever runs this server.

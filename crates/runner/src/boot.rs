@@ -39,6 +39,7 @@ pub fn boot(
     let sent = cell::send(&cell.control, &Step::Go, &[&listener, &settings]);
     record.process = Some(cell.process);
     record.ended = None;
+    record.restored = None;
     // Saved while the daemon starts: a crash from here on leaves a sandbox that runs, or one that ended.
     let expected = ground.daemon_version.get().cloned().unwrap_or_default();
     record.daemon_version = expected;
@@ -100,7 +101,9 @@ fn dress(
     let settings = settings(ground, &record.spec, image)?;
     steps.done("settings");
     let admitted = ground.network.admit(id, record.index, &record.spec.network());
-    admitted.map_err(|source| RunnerError::Network { id: id.clone(), source })?;
+    // Before the first process runs: it finds those that it is linked with, and they find it.
+    let joined = admitted.and_then(|()| ground.network.join(record.index, &record.spec.membership()));
+    joined.map_err(|source| RunnerError::Network { id: id.clone(), source })?;
     steps.done("rules");
     Ok((listener.into(), settings))
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use linux::errno::CallError;
 pub use linux::errno::chain;
 use rustix::io::Errno;
+use storage::StorageError;
+use storage::error::Cause;
 
 use crate::net::NetError;
 
@@ -75,6 +77,19 @@ pub enum RunnerError {
     /// The sandbox is not here.
     #[error("find sandbox {id} on this host")]
     Missing { id: String },
+    /// What is asked of its processes needs processes.
+    #[error("find the processes of sandbox {id}: it does not run")]
+    NotRunning { id: String },
+    /// A disk is full and may not grow further by itself.
+    #[error(
+        "recover sandbox {id}: its disk is full and has grown by 10 % already, to {present}; allow more: POST /sandbox/{{sandboxId}}/resize with `disk`"
+    )]
+    DiskStaysFull { id: String, present: String },
+    /// The host cannot hold processes.
+    #[error(
+        "pause sandbox {id}: this host has no freezer for control groups; mount one, or boot with cgroup v2"
+    )]
+    CannotPause { id: String },
     /// All addresses and id ranges are in use.
     #[error("find a free place: all {places} are taken; delete sandboxes or widen --sandbox-network")]
     Full { places: u32 },
@@ -91,6 +106,23 @@ pub enum RunnerError {
         "grow the disk of sandbox {id} while it runs: this host's root has no CAP_SYS_RESOURCE; stop the sandbox first"
     )]
     DiskInUse { id: String, source: CallError },
+    /// The object storage failed.
+    #[error("{action} of sandbox {id}")]
+    Storage { action: &'static str, id: String, source: StorageError },
+    /// What lies in the object storage is not the backup that was made.
+    #[error(
+        "restore sandbox {id}: its backup {object} is damaged, {reason}; nothing was changed here, bring the object back from a copy of the object storage and try again"
+    )]
+    BackupDamaged { id: String, object: String, reason: String },
+    /// Its files changed while they were copied.
+    #[error("{action} of sandbox {id}: it was started meanwhile")]
+    Changed { action: &'static str, id: String },
+    /// It runs, and this needs it to be stopped.
+    #[error("{action} of sandbox {id}: it runs; stop it first")]
+    Runs { action: &'static str, id: String },
+    /// A snapshot cannot be made of these files.
+    #[error("take a snapshot of sandbox {id}: {reason}")]
+    CannotCapture { id: String, reason: String },
     /// A message could not be written.
     #[error("encode {what}")]
     Encode { what: &'static str, source: serde_json::Error },
@@ -126,7 +158,14 @@ impl RunnerError {
             | Self::Boot { .. }
             | Self::MemoryInUse { .. }
             | Self::DiskShrinks { .. }
-            | Self::DiskInUse { .. } => Class::Reject,
+            | Self::CannotPause { .. }
+            | Self::DiskStaysFull { .. }
+            | Self::DiskInUse { .. }
+            | Self::BackupDamaged { .. }
+            | Self::Runs { .. }
+            | Self::CannotCapture { .. } => Class::Reject,
+            // Whoever asked is told at once: a service that is away may stay away.
+            Self::Storage { source, .. } if source.cause() != Cause::Other => Class::Reject,
             Self::Missing { .. } => Class::Gone,
             _ if self.needs_a_person() => Class::Reject,
             _ => Class::Retry,

@@ -118,9 +118,18 @@ impl Ground {
         self.hierarchy.group(&self.group_parent, &place::group_name(index))
     }
 
+    /// Lets the processes of a place go on, if they are held.
+    pub fn thaw(&self, id: &str, index: u32) -> Result<(), RunnerError> {
+        self.group(index).thaw().map_err(|source| RunnerError::Kernel {
+            action: "resume the processes",
+            id: id.to_owned(),
+            source,
+        })
+    }
+
     /// Ends a first process and takes its link and its limits off the host.
     pub fn clear(&self, index: u32, pidfd: &OwnedFd) -> Result<(), RunnerError> {
-        end(pidfd);
+        end(pidfd, &self.group(index));
         self.release(&place::group_name(index), index)
     }
 
@@ -142,9 +151,11 @@ impl Ground {
 }
 
 /// Kills the first process, and with it the whole sandbox, and waits until all of it is gone.
-pub fn end(pidfd: &OwnedFd) {
+pub fn end(pidfd: &OwnedFd, group: &Group) {
     // Either the process is ours to kill or it is gone already.
     let _ = linux::process::kill(pidfd);
+    // Where version 1 holds it, it dies only when it is let go; it does nothing else then.
+    let _ = group.thaw();
     let _ = linux::process::wait(pidfd, 10_000);
 }
 
@@ -166,6 +177,7 @@ pub fn dissolve(group: &Group) -> Result<(), CallError> {
                         let _ = linux::process::kill(&pidfd);
                     }
                 }
+                let _ = group.thaw();
                 std::thread::sleep(Duration::from_millis(2));
             }
             done => return done,

@@ -11,7 +11,7 @@ use types::{Clock, Random};
 
 use crate::barrier::Barriers;
 use crate::cell::Cell;
-use crate::error::{MOUNT, RunnerError};
+use crate::error::{MOUNT, RunnerError, chain};
 use crate::ground::Ground;
 use crate::image::{Image, Store};
 use crate::pool::{self, Pool};
@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::steps::Steps;
 use crate::stock::Stock;
 use crate::table::{Entry, Table};
-use crate::{boot, net, place, ruins};
+use crate::{boot, held, net, place, ruins};
 
 /// What is seen of a sandbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub enum Presence {
     Absent,
     /// Its files are here.
     Stopped,
+    /// It runs, and all its processes are held.
+    Paused,
     /// It runs.
     Started,
 }
@@ -53,7 +55,7 @@ pub struct Host {
     pub(crate) settings: Settings,
     /// Goes before the ground that its processes stand on.
     cells: Mutex<Option<Stock<Cell>>>,
-    barriers: Barriers,
+    pub(crate) barriers: Barriers,
     pool: Pool,
     pub(crate) ground: Arc<Ground>,
     pub(crate) table: Arc<Table>,
@@ -61,7 +63,7 @@ pub struct Host {
     /// Holds the directory of sockets open: their paths lead through this descriptor.
     run: OwnedFd,
     clock: Arc<dyn Clock>,
-    random: Arc<dyn Random>,
+    pub(crate) random: Arc<dyn Random>,
 }
 
 impl Host {
@@ -84,10 +86,11 @@ impl Host {
         let run = fs::File::open(&run)
             .map(|run| OwnedFd::from(run.into_parts().0))
             .map_err(|source| RunnerError::File { action: "open", path: run, source })?;
-        let (table, warnings) = Table::recover(&settings.data_directory, run.as_fd())?;
+        let (table, mut warnings) = Table::recover(&settings.data_directory, run.as_fd())?;
         let table = Arc::new(table);
         let ground = Arc::new(Ground::open(&settings, daemon, &table, clock.clone(), random.clone())?);
         sweep(&ground, &table, &settings.data_directory.join("run"))?;
+        warnings.extend(held::let_go(&table));
         let pool = Pool::open(
             settings.data_directory.join("pool"),
             settings.ready_disk_bytes,
@@ -103,7 +106,11 @@ impl Host {
         for running in table.running() {
             barriers.soon(&running.sandbox_id);
         }
-        Ok(Self { settings, cells, barriers, pool, ground, table, warnings, run, clock, random })
+        let mut host = Self { settings, cells, barriers, pool, ground, table, warnings, run, clock, random };
+        if let Err(error) = host.collect_images() {
+            host.warnings.push(format!("cannot remove images that nobody uses: {}", chain(&error)));
+        }
+        Ok(host)
     }
 
     /// Takes what this host keeps for all sandboxes off the machine, when none runs; tells whether it did. Nothing
@@ -140,6 +147,7 @@ impl Host {
 
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
     pub fn create(&self, spec: &Spec) -> Result<String, RunnerError> {
+        let _uses = self.ground.images.used_if_captured(&spec.image);
         let image = self.image(&spec.image)?;
         if let Some(done) = self.table.with(&spec.id, |entry| self.start_again(entry, spec, &image))? {
             return Ok(done);
@@ -147,15 +155,26 @@ impl Host {
         let mut steps = Steps::begin();
         let cell = self.cell().map_err(|error| error.of(&spec.id))?;
         steps.done("cell");
+        self.admit(spec, &image, cell, |home, index| self.disk(home, spec.disk_bytes, index))
+    }
+
+    /// Makes `cell` the sandbox of `spec` on the disk that `disk` makes in its directory; what fails leaves nothing.
+    pub(crate) fn admit(
+        &self,
+        spec: &Spec,
+        image: &Image,
+        cell: Cell,
+        disk: impl FnOnce(&Home, u32) -> Result<Disk, CallError>,
+    ) -> Result<String, RunnerError> {
         self.table.with_new(
             &spec.id,
             cell.index,
             || self.home(&spec.id),
             |entry| {
                 if entry.record.is_some() {
-                    return self.start_again(entry, spec, &image);
+                    return self.start_again(entry, spec, image);
                 }
-                let made = self.make(entry, spec, &image, cell);
+                let made = self.make(entry, spec, image, cell, disk);
                 if made.is_err() {
                     // A failed boot takes back what it did; here goes what came before and after it.
                     let released = self.ground.release(&spec.id, entry.index);
@@ -172,7 +191,12 @@ impl Host {
     }
 
     /// Starts a sandbox that an earlier create made already. What was asked of its network meanwhile comes first.
-    fn start_again(&self, entry: &mut Entry, spec: &Spec, image: &Image) -> Result<String, RunnerError> {
+    pub(crate) fn start_again(
+        &self,
+        entry: &mut Entry,
+        spec: &Spec,
+        image: &Image,
+    ) -> Result<String, RunnerError> {
         let differs = entry.record.as_ref().is_some_and(|record| record.spec.network() != spec.network());
         if differs {
             self.set_network_of(&spec.id, entry, &spec.network())?;
@@ -181,7 +205,7 @@ impl Host {
     }
 
     /// Takes a prepared process, or prepares one.
-    fn cell(&self) -> Result<Cell, RunnerError> {
+    pub(crate) fn cell(&self) -> Result<Cell, RunnerError> {
         let mut attempts = 0;
         loop {
             let ready =
@@ -214,11 +238,12 @@ impl Host {
         spec: &Spec,
         image: &Image,
         mut cell: Cell,
+        disk: impl FnOnce(&Home, u32) -> Result<Disk, CallError>,
     ) -> Result<String, RunnerError> {
         cell.leave_place();
         let mut steps = Steps::begin();
         entry.home.remove()?;
-        let made = self.disk(&entry.home, spec.disk_bytes, entry.index);
+        let made = disk(&entry.home, entry.index);
         let made = made.map_err(|source| RunnerError::Kernel {
             action: "make the disk",
             id: spec.id.clone(),
@@ -255,6 +280,8 @@ impl Host {
             return Err(RunnerError::Missing { id: entry.home.directory.display().to_string() });
         };
         if entry.alive() {
+            // Who asks for a start wants it to run, whoever paused it.
+            self.ground.thaw(&record.spec.id, entry.index)?;
             // Booted before: the caller's answer was lost, or it asks twice. A crash before the daemon had answered for
             // the first time leaves no version; it is the one that this host's daemons have.
             let known = self.ground.daemon_version.get().filter(|_| record.daemon_version.is_empty());
@@ -320,7 +347,7 @@ impl Host {
         self.table.with(id, call)?.ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
     }
 
-    fn image(&self, name: &str) -> Result<Image, RunnerError> {
+    pub(crate) fn image(&self, name: &str) -> Result<Image, RunnerError> {
         self.ground.images.find_whole(name)
     }
 }

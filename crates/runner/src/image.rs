@@ -1,10 +1,15 @@
 //! The images of this host: unpacked layers, shared by all sandboxes, and a record for each name.
 
 pub mod unpack;
+mod attribute;
+pub mod upper;
+mod capture;
+mod collect;
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
@@ -31,11 +36,24 @@ pub struct Image {
     /// Variables every command gets.
     pub environment: Vec<(String, String)>,
     /// Which archive it came from, so that importing it again costs nothing.
+    #[serde(default)]
     source: Source,
+    /// What is known of one that was made of a sandbox.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    captured: Option<Captured>,
+}
+
+/// What is known of an image that was made of a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Captured {
+    /// What it adds to the image that the sandbox was made from.
+    added_bytes: u64,
+    /// Whether it goes with the last sandbox that was made from it.
+    is_forgotten: bool,
 }
 
 /// Tells one archive from another without reading it whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Source {
     path: PathBuf,
     bytes: u64,
@@ -59,19 +77,21 @@ pub struct Description {
 #[derive(Debug, Clone)]
 pub struct Store {
     root: PathBuf,
+    /// Held to read by whoever begins to use an image that may be forgotten, and to write by whoever removes.
+    uses: Arc<RwLock<()>>,
 }
 
 impl Store {
     /// Opens the store below `data_directory`, making it when missing.
     pub fn open(data_directory: &Path) -> Result<Self, RunnerError> {
         let root = data_directory.join("images");
-        for directory in [&root.join("layers"), &root.join("names")] {
+        for directory in [&root.join("layers"), &root.join("names"), &root.join(collect::PINS)] {
             fs::create_dir_all(directory).map_err(|source| file("make directory", directory, source))?;
         }
         // Layers hold setuid programs of images: no other user of the host may reach them.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(&root, private).map_err(|source| file("protect", &root, source))?;
-        let store = Self { root };
+        let store = Self { root, uses: Arc::default() };
         store.make_mount_points()?;
         Ok(store)
     }
@@ -165,12 +185,17 @@ impl Store {
         }
         let (digest, unpacked) = self.unpack(archive)?;
         let Description { name, user, working_directory, environment } = description;
-        let image = Image { name, layers: vec![digest], user, working_directory, environment, source };
-        let text = serde_json::to_vec_pretty(&image)
+        let layers = vec![digest];
+        let image = Image { name, layers, user, working_directory, environment, source, captured: None };
+        self.save(&image)?;
+        Ok((image, unpacked))
+    }
+
+    fn save(&self, image: &Image) -> Result<(), RunnerError> {
+        let text = serde_json::to_vec_pretty(image)
             .map_err(|source| RunnerError::Encode { what: "image record", source })?;
         let path = self.record(&image.name);
-        linux::replace::replace(&path, &text, 0o600).map_err(|source| file("write", &path, source))?;
-        Ok((image, unpacked))
+        linux::replace::replace(&path, &text, 0o600).map_err(|source| file("write", &path, source))
     }
 
     /// Unpacks beside the layers and renames at the end: a layer is whole or not there, after a power cut too.
@@ -309,7 +334,7 @@ mod tests {
 
     #[test]
     fn names_become_safe_file_names() {
-        let store = Store { root: PathBuf::from("/s") };
+        let store = Store { root: PathBuf::from("/s"), uses: Arc::default() };
         assert_eq!(store.record("../a/b:1"), PathBuf::from("/s/names/..%2fa%2fb%3a1.json"));
     }
 }

@@ -7,8 +7,11 @@
 mod range;
 pub mod address;
 pub mod attachment;
+mod membership;
 mod denied;
 mod reason;
+mod sets;
+mod group;
 mod policy;
 mod error;
 pub mod resolver;
@@ -45,24 +48,15 @@ use dns::Resolver;
 pub use error::NetError;
 use keeper::Keeper;
 use ledger::{Ledger, Packets};
+pub use membership::Membership;
 use place::Place;
+pub use place::Running;
 use rules::Rules;
 pub use settings::Settings;
 use watch::Watch;
 
 /// The largest packet where there is no default route to ask.
 const ETHERNET_MTU_BYTES: u32 = 1500;
-
-/// A sandbox that runs already when the network is opened.
-#[derive(Debug, Clone)]
-pub struct Running {
-    /// Its id.
-    pub sandbox_id: String,
-    /// Its place in the pool.
-    pub index: u32,
-    /// What it may reach.
-    pub policy: sandbox::Network,
-}
 
 /// What opening found and changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -155,8 +149,8 @@ impl Network {
         let (listener, deaf) = listen(&names);
         let policy = settings.policy(names, listener.as_ref().map(|(group, _)| *group))?;
         let places = running.iter().map(|running| {
-            let Running { index, sandbox_id, policy } = running.clone();
-            (index, Place::new(sandbox_id, policy))
+            let Running { index, sandbox_id, policy, membership } = running.clone();
+            (index, Place::new(sandbox_id, policy), membership)
         });
         let rules = Arc::new(Rules::new(policy, filter, clock.clone(), places));
         rules.adopt();
@@ -168,7 +162,7 @@ impl Network {
         let ledger = Arc::new(Ledger::new(clock));
         let keeper = Keeper::start(rules.clone(), open(Family::Route)?)?;
         let watch = listener.map(|(_, listener)| Watch::start(listener, rules.clone(), ledger.clone()));
-        let resolver = Resolver::start(rules.clone(), ledger.clone(), settings.upstreams(), random)?;
+        let resolver = Resolver::start(rules.clone(), ledger.clone(), settings.servers(), random)?;
         let report = Report { warnings, ..Report::default() };
         let route = Mutex::new(route);
         let (watch, removed) = (watch.transpose()?, RwLock::new(false));
@@ -189,7 +183,7 @@ impl Network {
         }
         for (index, policy) in self.rules.policies() {
             self.ledger.open(index);
-            if policy.listed() {
+            if policy.listed() || self.rules.is_linked(index) {
                 // One that cannot be served resolves no name; that is no reason to keep the others waiting.
                 let served = self.resolver.serve(index, self.rules.locate(index)?.1);
                 self.report.warnings.extend(served.err().map(|error| linux::errno::chain(&error)));
@@ -260,6 +254,12 @@ impl Network {
         Ok(())
     }
 
+    /// Links an admitted sandbox with those of its group that are in their places, both ways, whatever their policies
+    /// are. The links end when it is detached. May be repeated.
+    pub fn join(&self, index: u32, membership: &Membership) -> Result<(), NetError> {
+        self.rules.join(index, membership, |index, pair| self.resolver.serve(index, pair))
+    }
+
     /// Tells what became of what the sandbox in a place sent and asked for since it was admitted; of the last one
     /// there when nobody is.
     pub fn egress(&self, index: u32) -> Result<Egress, NetError> {
@@ -301,12 +301,13 @@ impl Network {
         let (name, pair) = self.rules.locate(index)?;
         let packets: Option<Packets> = self.rules.packets(index).ok().flatten();
         let listed = self.rules.policy_of(index).is_some_and(|policy| policy.listed());
+        let asks_us = listed || self.rules.is_linked(index);
         self.rules.withdraw(index)?;
         self.resolver.close(index);
         self.rules.set_link(index, None);
-        // The kernel looks at its whole table of connections for it; who passed nothing has none there. Lookups under a
-        // list are connections to the host, which are not counted among the packets.
-        let has_flows = listed || packets.is_none_or(|packets| packets.allowed > 0);
+        // The kernel looks at its whole table of connections for it; who passed nothing has none there. Lookups
+        // that we answer are connections to the host, which are not counted among the packets.
+        let has_flows = asks_us || packets.is_none_or(|packets| packets.allowed > 0);
         if let Some(packets) = packets {
             self.ledger.close(index, packets);
         }

@@ -61,11 +61,11 @@ impl Host {
 }
 
 /// The limits of a sandbox that does not run are those of its next start.
-fn grow_at_rest(entry: &Entry, spec: &Spec) -> Result<(), RunnerError> {
+pub(crate) fn grow_at_rest(entry: &Entry, spec: &Spec) -> Result<(), RunnerError> {
     disk::grow(&entry.home.disk(), spec.disk_bytes).map_err(|source| failed(spec, source))
 }
 
-fn grow_in_use(entry: &Entry, spec: &Spec) -> Result<(), RunnerError> {
+pub(crate) fn grow_in_use(entry: &Entry, spec: &Spec) -> Result<(), RunnerError> {
     disk::grow_in_use(&entry.home.disk(), spec.disk_bytes).map_err(|source| {
         if source.errno() == rustix::io::Errno::PERM.raw_os_error() {
             return RunnerError::DiskInUse { id: spec.id.clone(), source };

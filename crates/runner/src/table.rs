@@ -211,7 +211,8 @@ impl Entry {
     fn running(&self) -> Option<net::Running> {
         let record = self.record.as_ref().filter(|_| self.alive())?;
         let sandbox_id = record.spec.id.clone();
-        Some(net::Running { sandbox_id, index: self.index, policy: record.spec.network() })
+        let (policy, membership) = (record.spec.network(), record.spec.membership());
+        Some(net::Running { sandbox_id, index: self.index, policy, membership })
     }
 }
 

@@ -11,7 +11,7 @@ use runner::sandbox::spec::Spec;
 use store::Store;
 use tracing::warn;
 use types::resource::Resources;
-use types::sandbox::{Desired, Intervals, Observed, Sandbox};
+use types::sandbox::{Backup, Desired, Intervals, Observed, Sandbox};
 use types::{Clock, OrganizationId, Random, SandboxId};
 
 use crate::error::ServerError;
@@ -19,6 +19,8 @@ use crate::error::ServerError;
 const GIBIBYTE: u64 = 1 << 30;
 /// Length of the secret of preview links, as in the contract.
 const AUTH_TOKEN_CHARACTERS: usize = 32;
+/// Length of the secret that signs the URLs of files.
+const SIGNING_KEY_CHARACTERS: usize = 64;
 
 /// Names the organisation that most sandboxes of the host belong to.
 pub(crate) fn organization(orders: &[Spec]) -> Option<OrganizationId> {
@@ -109,6 +111,17 @@ fn row(
         stop_forced: false,
         observed: Observed::Unknown,
         error_reason: None,
+        failure: None,
+        recoverable: false,
+        recovering: false,
+        parent_id: None,
+        linked_id: None,
+        capture: None,
+        backup: Backup::default(),
+        destroy_at: None,
+        queue_timeout: None,
+        queue_timed_out_at: None,
+        signing_key: types::random::lowercase_token(random, SIGNING_KEY_CHARACTERS),
         auth_token: types::random::lowercase_token(random, AUTH_TOKEN_CHARACTERS),
         // It ran: were its files to vanish, an empty one must not be made in its place.
         daemon_version: Some(String::new()),

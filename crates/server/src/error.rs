@@ -34,6 +34,12 @@ pub enum ServerError {
     /// The host could not be prepared.
     #[error("prepare this host for sandboxes")]
     Runner { source: runner::error::RunnerError },
+    /// The object storage could not be opened.
+    #[error("prepare the object storage")]
+    Storage { source: storage::StorageError },
+    /// A worker thread ended without an answer.
+    #[error("{action}: its worker stopped")]
+    Worker { action: &'static str },
     /// The port could not be used.
     #[error("listen on {address}")]
     Listen { address: std::net::SocketAddr, source: io::Error },

@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::port::{Class, Look, Runner, RunnerError, Started};
+use engine::port::{Captured, Class, Look, Runner, RunnerError, Saved, Started};
 use runner::error::{Class as HostClass, chain};
 use runner::host::{Host, Presence};
 use runner::sandbox::spec::Spec;
 use service::Tasks;
+use storage::ObjectStorage;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::warn;
+use tracing::{debug, warn};
 use types::SandboxId;
 use types::egress::Egress;
 use types::inspection::Inspection;
+use types::metric::Metrics;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::work::Work;
 
-use crate::discretion;
+use crate::{discretion, metric, objects};
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -26,15 +29,22 @@ const GIBIBYTE: u64 = 1 << 30;
 #[derive(Debug)]
 pub(crate) struct LocalRunner {
     host: Arc<Host>,
+    storage: ObjectStorage,
     tasks: Tasks,
     /// Hears of sandboxes that ended, for whatever reason.
     ended: UnboundedSender<SandboxId>,
 }
 
 impl LocalRunner {
-    /// Wraps a host; `ended` hears the ids of sandboxes whose processes are gone.
-    pub(crate) fn new(host: Arc<Host>, tasks: Tasks, ended: UnboundedSender<SandboxId>) -> Self {
-        Self { host, tasks, ended }
+    /// Wraps a host, whose archived sandboxes are in `storage`; `ended` hears the ids of sandboxes whose processes are
+    /// gone.
+    pub(crate) fn new(
+        host: Arc<Host>,
+        storage: ObjectStorage,
+        tasks: Tasks,
+        ended: UnboundedSender<SandboxId>,
+    ) -> Self {
+        Self { host, storage, tasks, ended }
     }
 
     /// Tells of the end of a sandbox that runs.
@@ -69,6 +79,15 @@ impl LocalRunner {
             .map_or_else(|_| Err(panicked()), |done| done.map_err(|error| translate(&error)))
     }
 
+    /// Copies something that may be large, on a thread that may wait for minutes.
+    async fn copy<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Host, &ObjectStorage) -> Result<T, runner::error::RunnerError> + Send + 'static,
+    ) -> Result<T, RunnerError> {
+        let storage = self.storage.clone();
+        self.look(move |host| call(host, &storage)).await
+    }
+
     /// Looks at something for a request, on a thread that may wait: a sandbox that is being stopped is looked at after
     /// that, and requests are many.
     async fn look<T: Send + 'static>(
@@ -99,8 +118,15 @@ fn translate(error: &runner::error::RunnerError) -> RunnerError {
         warn!("a call of the host failed, with paths: {whole}");
     }
     let action = discretion::without_paths(&error.to_string());
-    let source =
-        std::error::Error::source(error).map(|cause| Cause(discretion::without_paths(&chain(cause))).into());
+    let source = match error {
+        // What a service of the operator's answered, addresses and all, is for the log.
+        runner::error::RunnerError::Storage { source, .. } => {
+            warn!("the object storage failed: {whole}");
+            Some(Cause(source.to_string()).into())
+        }
+        other => std::error::Error::source(other)
+            .map(|cause| Cause(discretion::without_paths(&chain(cause))).into()),
+    };
     RunnerError { class, action, source }
 }
 
@@ -131,6 +157,8 @@ fn order(sandbox: &Sandbox) -> Spec {
         block_all: false,
         allow_list: Vec::new(),
         domain_allow_list: Vec::new(),
+        name: sandbox.name.clone(),
+        linked: sandbox.linked_id.map(|owner| owner.to_string()),
     };
     spec.set_network(&sandbox.network);
     spec
@@ -156,9 +184,14 @@ impl Runner for LocalRunner {
     }
 
     async fn start(&self, sandbox: &Sandbox) -> Result<Started, RunnerError> {
-        let (id, network) = (sandbox.id.to_string(), sandbox.network.clone());
+        let Spec { id, name, linked, .. } = order(sandbox);
+        let network = sandbox.network.clone();
         // The policy may have changed while it was stopped: it holds from the first packet on.
-        let start = move |host: &Host| host.set_network(&id, &network).and_then(|()| host.start(&id));
+        let start = move |host: &Host| {
+            host.set_network(&id, &network)?;
+            host.set_link(&id, &name, linked.as_deref())?;
+            host.start(&id)
+        };
         let daemon_version = self.step(start)?;
         self.watch(sandbox.id);
         Ok(Started { daemon_version })
@@ -168,8 +201,77 @@ impl Runner for LocalRunner {
         self.step(move |host| host.stop(&id.to_string(), force))
     }
 
-    async fn destroy(&self, id: SandboxId) -> Result<(), RunnerError> {
-        self.step(move |host| host.destroy(&id.to_string()))
+    async fn destroy(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
+        let id = sandbox.id.to_string();
+        self.step(|host| host.destroy(&id))?;
+        if objects::may_have(sandbox) {
+            let place = objects::shelf(sandbox);
+            self.copy(move |host, storage| host.discard(&id, place, storage)).await?;
+        }
+        Ok(())
+    }
+
+    async fn pause(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.step(move |host| host.pause(&id.to_string()))
+    }
+
+    async fn resume(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.step(move |host| host.resume(&id.to_string()))
+    }
+
+    async fn fork(&self, parent: SandboxId, child: &Sandbox) -> Result<Started, RunnerError> {
+        let spec = order(child);
+        let forked = self.step(move |host| host.fork(&parent.to_string(), &spec))?;
+        if let Some(way) = forked.way {
+            let held_us = u64::try_from(forked.held.as_micros()).unwrap_or(u64::MAX);
+            debug!(sandbox.id = %child.id, %parent, held_us, ?way, "copied the disk of sandbox {parent}");
+        }
+        self.watch(child.id);
+        Ok(Started { daemon_version: forked.daemon_version })
+    }
+
+    async fn capture(&self, id: SandboxId, image: &str) -> Result<Captured, RunnerError> {
+        let image = image.to_owned();
+        let size_bytes = self.copy(move |host, _| host.capture(&id.to_string(), &image)).await?;
+        Ok(Captured { size_bytes })
+    }
+
+    async fn forget(&self, image: &str) -> Result<(), RunnerError> {
+        let image = image.to_owned();
+        self.copy(move |host, _| host.forget(&image)).await
+    }
+
+    async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError> {
+        let (id, place, kept) = (sandbox.id.to_string(), objects::shelf(sandbox), objects::known(sandbox));
+        let saved = self.copy(move |host, storage| host.backup(&id, place, kept.as_ref(), storage)).await?;
+        Ok(Saved { object: saved.object.to_string(), digest: saved.digest, bytes: saved.bytes })
+    }
+
+    async fn release(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.copy(move |host, _| host.release(&id.to_string())).await
+    }
+
+    async fn restore(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
+        let (spec, (object, digest)) = (order(sandbox), objects::wanted(sandbox)?);
+        self.copy(move |host, storage| host.restore(&spec, &object, &digest, storage)).await
+    }
+
+    async fn recover(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
+        let id = sandbox.id.to_string();
+        self.step(move |host| host.recover(&id)).map(drop)
+    }
+
+    async fn work(&self, id: SandboxId) -> Result<Work, RunnerError> {
+        self.look(move |host| host.work(&id.to_string())).await
+    }
+
+    async fn metrics(&self, id: SandboxId) -> Result<Metrics, RunnerError> {
+        let asked = metric::ask(self.host.socket(&id.to_string())).await;
+        asked.map_err(|error| RunnerError {
+            class: Class::Retry,
+            action: format!("measure what sandbox {id} uses"),
+            source: Some(error.into()),
+        })
     }
 
     async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError> {
@@ -178,6 +280,7 @@ impl Runner for LocalRunner {
             Presence::Absent => Observed::Absent,
             Presence::Stopped => Observed::Stopped,
             Presence::Started => Observed::Started,
+            Presence::Paused => Observed::Paused,
         };
         Ok(Look { observed, ended: seen.ended })
     }

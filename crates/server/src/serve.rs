@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use api::callers::Callers;
 use api::state::{ApiState, Parts};
+use api::telemetry::Telemetry;
 use axum::Router;
 use engine::Engine;
 use engine::port::Runner;
@@ -30,7 +31,11 @@ use crate::claim::Claim;
 use crate::directory::Rows;
 use crate::embedded;
 use crate::error::ServerError;
+use crate::events::{self, Listened};
+use crate::gate::Gate;
 use crate::local::LocalRunner;
+use crate::objects;
+use crate::wake::Waker;
 
 /// How long requests and steps under way may take after the signal to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -91,13 +96,15 @@ impl Server {
         let lost = adopt::organization(&orders);
         let (admin_key, organization) =
             bootstrap(&store, &data_directory, given, lost, &*clock, &*random).await?;
+        let storage = objects::open(settings, &data_directory).await?;
         let host =
             open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
         adopt::adopt(&store, &host, orders, organization, &*clock, &*random).await?;
 
         let tasks = Tasks::new();
+        tasks.spawn_until_shutdown("look at the object storage", objects::tell_trouble(storage.clone()));
         let (ended, news) = tokio::sync::mpsc::unbounded_channel();
-        let local = Arc::new(LocalRunner::new(host.clone(), tasks.clone(), ended));
+        let local = Arc::new(LocalRunner::new(host.clone(), storage, tasks.clone(), ended));
         let runner: Arc<dyn Runner> = local.clone();
         let engine =
             Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
@@ -107,24 +114,36 @@ impl Server {
 
         let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
         let rows = Rows {
-            store: store.clone(),
-            callers: callers.clone(),
+            gate: Gate { store: store.clone(), callers: callers.clone() },
+            waker: Waker {
+                store: store.clone(),
+                engine: engine.clone(),
+                clock: clock.clone(),
+                quota: settings.api.quota,
+            },
             host: host.clone(),
             clock: clock.clone(),
             tasks: tasks.clone(),
             touched: std::sync::Mutex::default(),
         };
+        let telemetry = Arc::new(Telemetry::new(settings.telemetry_period));
+        let sampling = telemetry.clone().run(store.clone(), runner.clone(), clock.clone());
+        tasks.spawn_until_shutdown("samples of what sandboxes use", sampling);
         let state = ApiState::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
             runner,
             clock: clock.clone(),
-            random,
+            random: random.clone(),
             settings: api_settings(settings),
-            callers,
+            callers: callers.clone(),
+            telemetry,
         });
+        let source = Listened { store: store.clone(), callers, settings: api_settings(settings) };
+        let events = events::serve(&settings.events, source, random, &tasks);
         let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
-        listen(settings, listener, &api::router(state), &toolbox, &tasks).await?;
+        let api = api::router(state).merge(events);
+        listen(settings, listener, &api, &toolbox, &tasks).await?;
         let url = settings.api.public_url.clone();
         Ok(Self { tasks, engine, store, host, admin_key, url, claim })
     }
@@ -331,6 +350,7 @@ fn api_settings(settings: &Settings) -> api::Settings {
             memory_gib: told.limits.memory_gib.unwrap_or(most.memory_gib),
             disk_gib: told.limits.disk_gib.unwrap_or(most.disk_gib),
         },
+        quota: told.quota,
         longest_auto_archive_minutes: told.max_auto_archive_interval_minutes,
         ..api::Settings::at(&told.public_url)
     }

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
+
+use types::quota::Quota;
 
 use crate::environment::Environment;
 use crate::error::ServiceError;
@@ -10,7 +13,8 @@ use crate::flags::Flags;
 use crate::nearest::nearest;
 use crate::setting::{Kind, Setting};
 use crate::settings::{
-    ApiSettings, LimitSettings, ListenSettings, LogSettings, OidcSettings, SandboxSettings, Settings,
+    ApiSettings, BucketSettings, EventSettings, LimitSettings, ListenSettings, LogSettings, OidcSettings,
+    SandboxSettings, Settings,
 };
 use crate::values::{self, Values};
 use crate::{deferred, env};
@@ -54,6 +58,9 @@ pub fn resolve(
         listen: listen(&values)?,
         api: api(&values)?,
         sandbox: sandbox(&values)?,
+        bucket: bucket(&values)?,
+        events: events(&values)?,
+        telemetry_period: seconds(&values, &env::TELEMETRY_PERIOD)?,
         log: log(&values)?,
     };
     let is_set = |variable: &&str| environment.get(*variable).is_some_and(|text| !text.is_empty());
@@ -182,7 +189,20 @@ fn api(values: &Values) -> Result<ApiSettings, ServiceError> {
             memory_gib: limit(values, &env::MAX_MEMORY_PER_SANDBOX)?,
             disk_gib: limit(values, &env::MAX_DISK_PER_SANDBOX)?,
         },
+        quota: quota(values)?,
     })
+}
+
+/// Reads the bounds of an organisation. They are read also where they have no effect, so that a mistake in one is found.
+fn quota(values: &Values) -> Result<Quota, ServiceError> {
+    let quota = Quota {
+        cpu: limit(values, &env::TOTAL_CPU_QUOTA)?,
+        memory_gib: limit(values, &env::TOTAL_MEMORY_QUOTA)?,
+        disk_gib: limit(values, &env::TOTAL_DISK_QUOTA)?,
+        sandboxes: limit(values, &env::TOTAL_SANDBOX_QUOTA)?,
+    };
+    let is_enforced = values.require(&env::ENFORCE_QUOTAS, word(&env::ENFORCE_QUOTAS))? == "true";
+    Ok(if is_enforced { quota } else { Quota::default() })
 }
 
 /// Reads a limit; 0 would allow no sandbox at all, which nobody means.
@@ -212,6 +232,51 @@ fn sandbox(values: &Values) -> Result<SandboxSettings, ServiceError> {
     }
     let network_allow = values.require(&env::SANDBOX_NETWORK_ALLOW, values::networks)?;
     Ok(SandboxSettings { network, network_allow, id_range_start, id_range_count })
+}
+
+fn events(values: &Values) -> Result<EventSettings, ServiceError> {
+    let setting = &env::NOTIFICATION_GATEWAY_DISABLED;
+    Ok(EventSettings {
+        disabled: values.require(setting, word(setting))? == "true",
+        ping_interval: seconds(values, &env::EVENT_PING_INTERVAL)?,
+    })
+}
+
+/// Reads a period; one of 0 would leave time for nothing else.
+fn seconds(values: &Values, setting: &Setting) -> Result<Duration, ServiceError> {
+    match values.require(setting, values::count)? {
+        0 => Err(values.refuse(setting, "a whole number from 1 on".to_owned())),
+        seconds => Ok(Duration::from_secs(seconds.into())),
+    }
+}
+
+/// Reads the bucket, of which everything is said or nothing.
+fn bucket(values: &Values) -> Result<Option<BucketSettings>, ServiceError> {
+    let parts = [&env::S3_ENDPOINT, &env::S3_DEFAULT_BUCKET, &env::S3_ACCESS_KEY, &env::S3_SECRET_KEY];
+    if !parts.into_iter().any(|part| values.is_said(part)) {
+        return Ok(None);
+    }
+    let needed = |setting| {
+        let expectation = "said too, since other settings of an S3 service are".to_owned();
+        values.refuse(setting, expectation)
+    };
+    let key = |setting| values.read(setting, values::key)?.ok_or_else(|| needed(setting));
+    let name = values.read(&env::S3_DEFAULT_BUCKET, bucket_name)?;
+    Ok(Some(BucketSettings {
+        endpoint: values.read(&env::S3_ENDPOINT, values::url)?,
+        region: values.require(&env::S3_REGION, values::key)?.expose().to_owned(),
+        bucket: name.ok_or_else(|| needed(&env::S3_DEFAULT_BUCKET))?,
+        access_key: key(&env::S3_ACCESS_KEY)?,
+        secret_key: key(&env::S3_SECRET_KEY)?,
+        path_style: values.require(&env::S3_PATH_STYLE, word(&env::S3_PATH_STYLE))? == "true",
+    }))
+}
+
+/// Reads the name of a bucket, which becomes a part of addresses.
+fn bucket_name(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let valid = (3..=63).contains(&text.len()) && text.bytes().all(plain) && !text.contains("..");
+    valid.then(|| text.to_owned())
 }
 
 fn log(values: &Values) -> Result<LogSettings, ServiceError> {

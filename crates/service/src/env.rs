@@ -209,6 +209,7 @@ pub const OIDC_AUDIENCE: Setting = Setting {
 pub const MAX_CPU_PER_SANDBOX: Setting = Setting {
     name: "max_cpu_per_sandbox",
     variable: "DAYTONA_SERVER_MAX_CPU_PER_SANDBOX",
+    alias: Some("DEFAULT_ORG_QUOTA_MAX_CPU_PER_SANDBOX"),
     section: Section::Sandbox,
     kind: Kind::Count,
     fallback: Unset("as many as the host has"),
@@ -218,6 +219,7 @@ pub const MAX_CPU_PER_SANDBOX: Setting = Setting {
 pub const MAX_MEMORY_PER_SANDBOX: Setting = Setting {
     name: "max_memory_per_sandbox",
     variable: "DAYTONA_SERVER_MAX_MEMORY_PER_SANDBOX",
+    alias: Some("DEFAULT_ORG_QUOTA_MAX_MEMORY_PER_SANDBOX"),
     section: Section::Sandbox,
     kind: Kind::Count,
     fallback: Unset("as much as the host has"),
@@ -227,10 +229,87 @@ pub const MAX_MEMORY_PER_SANDBOX: Setting = Setting {
 pub const MAX_DISK_PER_SANDBOX: Setting = Setting {
     name: "max_disk_per_sandbox",
     variable: "DAYTONA_SERVER_MAX_DISK_PER_SANDBOX",
+    alias: Some("DEFAULT_ORG_QUOTA_MAX_DISK_PER_SANDBOX"),
     section: Section::Sandbox,
     kind: Kind::Count,
     fallback: Unset("1024; disks take space only as they fill, so the host may have less"),
     description: "The most disk that one sandbox may ask for, in GiB.",
+    ..OWN
+};
+pub const TOTAL_CPU_QUOTA: Setting = Setting {
+    name: "total_cpu_quota",
+    variable: "DAYTONA_SERVER_TOTAL_CPU_QUOTA",
+    alias: Some("DEFAULT_ORG_QUOTA_TOTAL_CPU_QUOTA"),
+    section: Section::Sandbox,
+    kind: Kind::Count,
+    fallback: Unset("no bound"),
+    description: "The most virtual processors that the running sandboxes of one organisation may have together.",
+    ..OWN
+};
+pub const TOTAL_MEMORY_QUOTA: Setting = Setting {
+    name: "total_memory_quota",
+    variable: "DAYTONA_SERVER_TOTAL_MEMORY_QUOTA",
+    alias: Some("DEFAULT_ORG_QUOTA_TOTAL_MEMORY_QUOTA"),
+    section: Section::Sandbox,
+    kind: Kind::Count,
+    fallback: Unset("no bound"),
+    description: "The most memory that the running sandboxes of one organisation may have together, in GiB.",
+    ..OWN
+};
+pub const TOTAL_DISK_QUOTA: Setting = Setting {
+    name: "total_disk_quota",
+    variable: "DAYTONA_SERVER_TOTAL_DISK_QUOTA",
+    alias: Some("DEFAULT_ORG_QUOTA_TOTAL_DISK_QUOTA"),
+    section: Section::Sandbox,
+    kind: Kind::Count,
+    fallback: Unset("no bound"),
+    description: "The most disk that the sandboxes of one organisation may have together, in GiB; those that are archived have none.",
+    ..OWN
+};
+pub const TOTAL_SANDBOX_QUOTA: Setting = Setting {
+    name: "total_sandbox_quota",
+    variable: "DAYTONA_SERVER_TOTAL_SANDBOX_QUOTA",
+    section: Section::Sandbox,
+    kind: Kind::Count,
+    fallback: Unset("no bound"),
+    description: "The most sandboxes that one organisation may have at once; those that are archived do not count.",
+    ..OWN
+};
+pub const ENFORCE_QUOTAS: Setting = Setting {
+    name: "enforce_quotas",
+    variable: "DAYTONA_SERVER_ENFORCE_QUOTAS",
+    alias: Some("DEFAULT_REGION_ENFORCE_QUOTAS"),
+    section: Section::Sandbox,
+    kind: Kind::Word(&["true", "false"]),
+    fallback: Value("true"),
+    description: "Whether what organisations may have together is bounded by the quotas above; `false` leaves them without effect.",
+    ..OWN
+};
+pub const NOTIFICATION_GATEWAY_DISABLED: Setting = Setting {
+    name: "notification_gateway_disabled",
+    variable: "NOTIFICATION_GATEWAY_DISABLED",
+    section: Section::Control,
+    kind: Kind::Word(&["true", "false"]),
+    fallback: Value("false"),
+    description: "Whether nobody is told of changes over sockets at `/api/socket.io/`; clients then ask again and again.",
+    ..ORIGINAL
+};
+pub const EVENT_PING_INTERVAL: Setting = Setting {
+    name: "event_ping_interval",
+    variable: "DAYTONA_SERVER_EVENT_PING_INTERVAL",
+    section: Section::Control,
+    kind: Kind::Count,
+    fallback: Value("25"),
+    description: "How often a client that listens to changes is asked whether it is there, in seconds, at least 1.",
+    ..OWN
+};
+pub const TELEMETRY_PERIOD: Setting = Setting {
+    name: "telemetry_period",
+    variable: "DAYTONA_SERVER_TELEMETRY_PERIOD",
+    section: Section::Control,
+    kind: Kind::Count,
+    fallback: Value("60"),
+    description: "How often it is measured what every running sandbox uses, in seconds, at least 1; samples are kept for an hour.",
     ..OWN
 };
 pub const SANDBOX_NETWORK: Setting = Setting {
@@ -267,6 +346,61 @@ pub const ID_RANGE_COUNT: Setting = Setting {
     kind: Kind::Count,
     fallback: Value("4096"),
     description: "How many ranges of 65,536 ids follow, one for every sandbox that exists: the most sandboxes this server can hold.",
+    ..OWN
+};
+
+pub const S3_ENDPOINT: Setting = Setting {
+    name: "s3_endpoint",
+    variable: "S3_ENDPOINT",
+    section: Section::Storage,
+    kind: Kind::Url,
+    fallback: Unset("that of Amazon S3 in the region"),
+    description: "The address of an S3 service, with http or https, in whose bucket archived sandboxes and backups are kept. While neither this nor the bucket is said, they are kept in the directory `objects` of the data directory.",
+    ..ORIGINAL
+};
+pub const S3_REGION: Setting = Setting {
+    name: "s3_region",
+    variable: "S3_REGION",
+    section: Section::Storage,
+    fallback: Value("us-east-1"),
+    description: "The region of the bucket.",
+    ..ORIGINAL
+};
+pub const S3_DEFAULT_BUCKET: Setting = Setting {
+    name: "s3_default_bucket",
+    variable: "S3_DEFAULT_BUCKET",
+    section: Section::Storage,
+    fallback: Unset("the directory `objects` of the data directory, unless an S3 service is said"),
+    description: "The bucket, which must exist. Its service may remove uploads that were begun and not finished for a day: a server that was killed leaves some.",
+    ..ORIGINAL
+};
+pub const S3_ACCESS_KEY: Setting = Setting {
+    name: "s3_access_key",
+    variable: "S3_ACCESS_KEY",
+    section: Section::Storage,
+    kind: Kind::Key,
+    fallback: Unset("must be said with a bucket"),
+    secret: true,
+    description: "The id of the key with which this server may read, write, list and delete in the bucket.",
+    ..ORIGINAL
+};
+pub const S3_SECRET_KEY: Setting = Setting {
+    name: "s3_secret_key",
+    variable: "S3_SECRET_KEY",
+    section: Section::Storage,
+    kind: Kind::Key,
+    fallback: Unset("must be said with a bucket"),
+    secret: true,
+    description: "The key itself.",
+    ..ORIGINAL
+};
+pub const S3_PATH_STYLE: Setting = Setting {
+    name: "s3_path_style",
+    variable: "DAYTONA_SERVER_S3_PATH_STYLE",
+    section: Section::Storage,
+    kind: Kind::Word(&["true", "false"]),
+    fallback: Value("true"),
+    description: "Whether the bucket stands in the path of addresses, as every service understands, or in the host name.",
     ..OWN
 };
 
@@ -312,13 +446,27 @@ pub const SETTINGS: &[&Setting] = &[
     &OIDC_ISSUER_BASE_URL,
     &PUBLIC_OIDC_DOMAIN,
     &OIDC_AUDIENCE,
+    &NOTIFICATION_GATEWAY_DISABLED,
+    &EVENT_PING_INTERVAL,
+    &TELEMETRY_PERIOD,
     &MAX_CPU_PER_SANDBOX,
     &MAX_MEMORY_PER_SANDBOX,
     &MAX_DISK_PER_SANDBOX,
+    &TOTAL_CPU_QUOTA,
+    &TOTAL_MEMORY_QUOTA,
+    &TOTAL_DISK_QUOTA,
+    &TOTAL_SANDBOX_QUOTA,
+    &ENFORCE_QUOTAS,
     &SANDBOX_NETWORK,
     &SANDBOX_NETWORK_ALLOW,
     &ID_RANGE_START,
     &ID_RANGE_COUNT,
+    &S3_ENDPOINT,
+    &S3_REGION,
+    &S3_DEFAULT_BUCKET,
+    &S3_ACCESS_KEY,
+    &S3_SECRET_KEY,
+    &S3_PATH_STYLE,
     &LOG_LEVEL,
     &LOG_FORMAT,
 ];

@@ -81,13 +81,16 @@ pub enum Section {
     Control,
     /// What sandboxes may use.
     Sandbox,
+    /// Where archived sandboxes and backups are kept.
+    Storage,
     /// What the process says about itself.
     Log,
 }
 
 impl Section {
     /// Every section in the order of the reference.
-    pub const ALL: [Self; 5] = [Self::Place, Self::Proxy, Self::Control, Self::Sandbox, Self::Log];
+    pub const ALL: [Self; 6] =
+        [Self::Place, Self::Proxy, Self::Control, Self::Sandbox, Self::Storage, Self::Log];
 
     /// Returns the heading.
     pub const fn title(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Section {
             Self::Proxy => "Proxy",
             Self::Control => "Control plane",
             Self::Sandbox => "Sandboxes",
+            Self::Storage => "Object storage",
             Self::Log => "Log",
         }
     }

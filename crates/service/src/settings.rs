@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::secret::Secret;
 use types::network::Ipv4Network;
+use types::quota::Quota;
 
 /// Everything that was resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +19,23 @@ pub struct Settings {
     pub api: ApiSettings,
     /// The host's.
     pub sandbox: SandboxSettings,
+    /// Where archived sandboxes and backups are kept; `None` is a directory of the data directory.
+    pub bucket: Option<BucketSettings>,
+    /// The events'.
+    pub events: EventSettings,
+    /// How often it is measured what every running sandbox uses.
+    pub telemetry_period: Duration,
     /// The log's.
     pub log: LogSettings,
+}
+
+/// How clients are told of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventSettings {
+    /// Whether they are not.
+    pub disabled: bool,
+    /// How often a client is asked whether it is there.
+    pub ping_interval: Duration,
 }
 
 /// What the process listens on.
@@ -61,6 +78,8 @@ pub struct ApiSettings {
     pub oidc: OidcSettings,
     /// The most that one sandbox may ask for.
     pub limits: LimitSettings,
+    /// The most that the sandboxes of one organisation may use together.
+    pub quota: Quota,
 }
 
 /// The identity provider that clients are told of.
@@ -98,6 +117,23 @@ pub struct SandboxSettings {
     pub id_range_start: u32,
     /// How many ranges of 65,536 ids follow.
     pub id_range_count: u32,
+}
+
+/// A bucket of an S3 service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// The service's address; Amazon's when absent.
+    pub endpoint: Option<String>,
+    /// The bucket's region.
+    pub region: String,
+    /// Its name.
+    pub bucket: String,
+    /// Who we are.
+    pub access_key: Secret,
+    /// What proves it.
+    pub secret_key: Secret,
+    /// Whether the bucket stands in the path of addresses.
+    pub path_style: bool,
 }
 
 /// What is logged, and how.

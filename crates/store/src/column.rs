@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 use types::Timestamp;
 use types::network::{DomainPattern, Ipv4Network};
 use types::resource::Resources;
-use types::sandbox::Network;
+use types::sandbox::{Backup, BackupState, Failure, Network};
 
 use crate::error::StoreError;
 
@@ -25,6 +25,30 @@ where
 pub(crate) fn integer<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<T, StoreError> {
     let value: i64 = plain(row, column)?;
     T::try_from(value).map_err(|_| corrupt(column, value))
+}
+
+/// Reads an integer that may be missing and must fit a narrower type.
+pub(crate) fn integer_or_none<T: TryFrom<i64>>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>, StoreError> {
+    let value: Option<i64> = plain(row, column)?;
+    value.map(|value| T::try_from(value).map_err(|_| corrupt(column, value))).transpose()
+}
+
+/// Reads a typed id that may be missing.
+pub(crate) fn id_or_none<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<Option<T>, StoreError> {
+    optional_word(row, column, |text| text.parse().ok())
+}
+
+/// Reads a text that may be missing and has a meaning otherwise.
+pub(crate) fn optional_word<T>(
+    row: &SqliteRow,
+    column: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, StoreError> {
+    let text: Option<&str> = plain(row, column)?;
+    text.map(|text| parse(text).ok_or_else(|| corrupt(column, text))).transpose()
 }
 
 /// Reads a typed id.
@@ -116,6 +140,46 @@ pub(crate) fn resources(text: &str) -> Option<Resources> {
         gpu: amount("gpu")?,
         memory_gib: amount("memory_gib")?,
         disk_gib: amount("disk_gib")?,
+    })
+}
+
+/// Writes a failure as a JSON object.
+pub(crate) fn failure_text(failure: &Failure) -> String {
+    let Failure { cause, evidence, remedy } = failure;
+    serde_json::json!({ "cause": cause, "evidence": evidence, "remedy": remedy }).to_string()
+}
+
+/// Reads a failure.
+pub(crate) fn failure(text: &str) -> Option<Failure> {
+    let object: serde_json::Value = serde_json::from_str(text).ok()?;
+    let field = |key: &str| object.get(key)?.as_str().map(str::to_owned);
+    Some(Failure { cause: field("cause")?, evidence: field("evidence")?, remedy: field("remedy")? })
+}
+
+/// Writes a backup as a JSON object; `None` when there is none and none is wanted.
+pub(crate) fn backup_text(backup: &Backup) -> Option<String> {
+    if *backup == Backup::default() {
+        return None;
+    }
+    let Backup { state, at, object, digest, bytes } = backup;
+    let at = at.map(Timestamp::as_millisecond);
+    let state = state.as_str();
+    let text =
+        serde_json::json!({ "state": state, "at": at, "object": object, "digest": digest, "bytes": bytes });
+    Some(text.to_string())
+}
+
+/// Reads a backup.
+pub(crate) fn backup(text: &str) -> Option<Backup> {
+    let object: serde_json::Value = serde_json::from_str(text).ok()?;
+    let field = |key: &str| object.get(key).and_then(serde_json::Value::as_str).map(str::to_owned);
+    let at = object.get("at").and_then(serde_json::Value::as_i64);
+    Some(Backup {
+        state: BackupState::parse(&field("state")?)?,
+        at: at.map(Timestamp::from_millisecond).transpose().ok()?,
+        object: field("object"),
+        digest: field("digest"),
+        bytes: object.get("bytes")?.as_u64()?,
     })
 }
 

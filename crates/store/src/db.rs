@@ -4,24 +4,34 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::durable::Durable;
+use crate::error::StoreError;
+use crate::repair::{self, Repair, with_suffix};
+use crate::roster::Roster;
+use crate::standing::Standings;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-
-use crate::durable::Durable;
-use crate::error::StoreError;
-use crate::repair::{self, Repair, with_suffix};
-use crate::standing::Standings;
+use tokio::sync::broadcast;
+use types::sandbox::Sandbox;
+use types::snapshot::SnapshotChange;
 
 /// Forward only, never edited: the database refuses to start when an applied one has changed.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "control plane", include_str!("../migrations/sqlite/0001_control_plane.sql")),
     (2, "applied limits", include_str!("../migrations/sqlite/0002_applied_limits.sql")),
+    (3, "life", include_str!("../migrations/sqlite/0003_life.sql")),
+    (4, "list and quota", include_str!("../migrations/sqlite/0004_list_and_quota.sql")),
+    (5, "timers", include_str!("../migrations/sqlite/0005_timers.sql")),
 ];
 
 const READERS: u32 = 8;
+/// How many written rows wait for whoever listens to changes; who is slower has missed some.
+const CHANGES: usize = 4_096;
+/// The same for snapshots, which are far fewer.
+const SNAPSHOT_CHANGES: usize = 256;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Space that is taken for the log at the start, twice what it grows to: on a full disk rows can still be changed, so
 /// that sandboxes can be deleted, which makes room.
@@ -36,6 +46,9 @@ pub struct Store {
     pub(crate) writer: SqlitePool,
     pub(crate) reader: SqlitePool,
     pub(crate) standings: Arc<Standings>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) changes: broadcast::Sender<Sandbox>,
+    pub(crate) snapshot_changes: broadcast::Sender<SnapshotChange>,
     durable: Durable,
 }
 
@@ -82,7 +95,16 @@ impl Store {
             let _ = linux::reserve::reserve(file, bytes);
         }
         let log = std::fs::File::open(&log).map_err(|source| open(sqlx::Error::Io(source)))?;
-        Ok(Self { writer, reader, standings: Arc::default(), durable: Durable::new(log) })
+        let changes = broadcast::Sender::new(CHANGES);
+        Ok(Self {
+            writer,
+            reader,
+            standings: Arc::default(),
+            roster: Arc::default(),
+            changes,
+            snapshot_changes: broadcast::Sender::new(SNAPSHOT_CHANGES),
+            durable: Durable::new(log),
+        })
     }
 
     /// Opens as [`Store::open`] does. A damaged file is put aside, and every row that can still be read is copied into

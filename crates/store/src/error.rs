@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use types::quota::Dimension;
+
 /// A failed read or write of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -63,6 +65,21 @@ pub enum StoreError {
         noun: &'static str,
         /// The name or id that is taken.
         key: String,
+    },
+    /// What the organisation's sandboxes would use together is more than its quota.
+    #[error("the organisation's sandboxes may use {most} {dimension:?} together, and would use more")]
+    Quota {
+        /// What would be too much.
+        dimension: Dimension,
+        /// The most.
+        most: u32,
+    },
+    /// The thread that looks through sandboxes ended early.
+    #[error("look through the sandboxes")]
+    Look {
+        /// Why.
+        #[source]
+        source: tokio::task::JoinError,
     },
     /// A statement failed.
     #[error("{action}")]

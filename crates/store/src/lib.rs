@@ -8,12 +8,15 @@
 pub mod error;
 mod column;
 pub mod standing;
+mod roster;
 pub mod repair;
 mod durable;
 pub mod db;
 pub mod user;
 pub mod organization;
 pub mod api_key;
+pub mod snapshot;
+pub mod signed_preview;
 pub mod sandbox;
 
 pub use db::Store;

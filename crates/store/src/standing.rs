@@ -1,11 +1,12 @@
 //! Whose a sandbox is and what it does, remembered for the proxy, which asks before every command.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::hash::BuildHasher as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use types::sandbox::{Desired, Observed};
-use types::{OrganizationId, SandboxId};
+use types::sandbox::{Desired, Observed, Sandbox};
+use types::{OrganizationId, SandboxId, Timestamp};
 
 /// Writes are counted apart for so many groups of sandboxes, so that one that is busy does not make all others forgotten.
 const GROUPS: u64 = 64;
@@ -13,7 +14,7 @@ const GROUPS: u64 = 64;
 const REMEMBERED: usize = 10_000;
 
 /// What the proxy needs to know of a sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
     /// Whose it is.
     pub organization_id: OrganizationId,
@@ -21,6 +22,44 @@ pub struct Standing {
     pub desired: Desired,
     /// What was last seen of it.
     pub observed: Observed,
+    /// After how many idle minutes it pauses; 0 never.
+    pub auto_pause: u32,
+    /// When it had been used when the row was read: a use since is not told here.
+    pub last_activity_at: Timestamp,
+    /// What opens it to others than members of its organisation.
+    pub secrets: Arc<Secrets>,
+}
+
+/// A sandbox's own secrets.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secrets {
+    /// Secret of its preview links.
+    pub auth_token: String,
+    /// Secret that signs the URLs of its files.
+    pub signing_key: String,
+}
+
+impl fmt::Debug for Secrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Secrets").finish_non_exhaustive()
+    }
+}
+
+impl Standing {
+    /// Takes from a row what the proxy needs.
+    pub(crate) fn of(sandbox: &Sandbox) -> Self {
+        Self {
+            organization_id: sandbox.organization_id,
+            desired: sandbox.desired,
+            observed: sandbox.observed,
+            auto_pause: sandbox.intervals.auto_pause,
+            last_activity_at: sandbox.last_activity_at,
+            secrets: Arc::new(Secrets {
+                auth_token: sandbox.auth_token.clone(),
+                signing_key: sandbox.signing_key.clone(),
+            }),
+        }
+    }
 }
 
 /// Standings that were read and not written since. Every write of this process passes here, and there is one process
@@ -33,6 +72,8 @@ struct Inner {
     /// Each grows with every write of its group: what was read before a write must not be remembered after it.
     writes: HashMap<u64, u64>,
     known: HashMap<SandboxId, Standing>,
+    /// Whose last write nobody saw the end of: it may come any time, so nothing is remembered until a later one ended.
+    doubtful: HashSet<SandboxId>,
 }
 
 impl Inner {
@@ -52,18 +93,26 @@ impl Standings {
         let mut inner = self.inner();
         *inner.writes(id) += 1;
         inner.known.remove(&id);
+        inner.doubtful.remove(&id);
+    }
+
+    /// Forgets a sandbox that is being written by somebody who no longer waits for it.
+    pub(crate) fn abandoned(&self, id: SandboxId) {
+        let mut inner = self.inner();
+        inner.known.remove(&id);
+        inner.doubtful.insert(id);
     }
 
     /// Returns what is remembered, and how many writes of its group there were.
     pub(crate) fn recall(&self, id: SandboxId) -> (Option<Standing>, u64) {
         let mut inner = self.inner();
-        (inner.known.get(&id).copied(), *inner.writes(id))
+        (inner.known.get(&id).cloned(), *inner.writes(id))
     }
 
     /// Remembers what was read when there were `writes` writes of its group, unless there was another since.
     pub(crate) fn remember(&self, id: SandboxId, standing: Standing, writes: u64) {
         let mut inner = self.inner();
-        if *inner.writes(id) != writes {
+        if *inner.writes(id) != writes || inner.doubtful.contains(&id) {
             return;
         }
         if inner.known.len() >= REMEMBERED {
@@ -78,11 +127,18 @@ mod tests {
     use super::*;
 
     const ID: SandboxId = SandboxId::from_u128(1);
-    const STANDING: Standing = Standing {
-        organization_id: OrganizationId::from_u128(2),
-        desired: Desired::Started,
-        observed: Observed::Started,
-    };
+
+    fn standing() -> Standing {
+        let secrets = Secrets { auth_token: "token".to_owned(), signing_key: "key".to_owned() };
+        Standing {
+            organization_id: OrganizationId::from_u128(2),
+            desired: Desired::Started,
+            observed: Observed::Started,
+            auto_pause: 0,
+            last_activity_at: Timestamp::UNIX_EPOCH,
+            secrets: Arc::new(secrets),
+        }
+    }
 
     #[test]
     fn what_was_read_before_a_write_is_not_remembered_after_it() {
@@ -90,12 +146,18 @@ mod tests {
         let (known, writes) = standings.recall(ID);
         assert_eq!(known, None);
         standings.written(ID);
-        standings.remember(ID, STANDING, writes);
+        standings.remember(ID, standing(), writes);
         assert_eq!(standings.recall(ID).0, None);
         let (_, writes) = standings.recall(ID);
-        standings.remember(ID, STANDING, writes);
-        assert_eq!(standings.recall(ID).0, Some(STANDING));
+        standings.remember(ID, standing(), writes);
+        assert_eq!(standings.recall(ID).0, Some(standing()));
         standings.written(ID);
         assert_eq!(standings.recall(ID).0, None);
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let printed = format!("{:?}", standing());
+        assert!(!printed.contains("token") && !printed.contains("key"), "{printed}");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::telemetry::Telemetry;
 use api::{ApiState, Callers, Parts, Settings};
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -38,6 +39,8 @@ pub struct TestApi {
     pub clock: Arc<TestClock>,
     /// Who is known.
     pub callers: Arc<Callers>,
+    /// What sandboxes used.
+    pub telemetry: Arc<Telemetry>,
     /// The tenant.
     pub organization_id: OrganizationId,
     /// The tenant's key, which may do everything.
@@ -91,6 +94,7 @@ impl TestApi {
         )
         .await;
         let callers = Arc::new(Callers::new(store.clone(), Arc::clone(&shared_clock)));
+        let telemetry = Arc::<Telemetry>::default();
         let mut settings = Settings::at("http://localhost:3000");
         FakeRunner::SNAPSHOT.clone_into(&mut settings.default_snapshot);
         change(&mut settings);
@@ -102,6 +106,7 @@ impl TestApi {
             random: Arc::new(SystemRandom) as Arc<dyn Random>,
             settings,
             callers: Arc::clone(&callers),
+            telemetry: Arc::clone(&telemetry),
         }));
         let organization_id = OrganizationId::random(&SystemRandom);
         let mut app = Self {
@@ -111,6 +116,7 @@ impl TestApi {
             runner,
             clock,
             callers,
+            telemetry,
             organization_id,
             key: String::new(),
             _directory: directory,

@@ -1,17 +1,23 @@
 //! A runner in memory: keeps the contract of [`Runner`], remembers what was asked of it, and fails when told to.
 
-use std::collections::{HashMap, VecDeque};
+mod memory;
+
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::port::{Class, Look, Runner, RunnerError, Started};
+use engine::port::{Captured, Class, Look, Runner, RunnerError, Saved, Started};
 use types::SandboxId;
 use types::egress::Egress;
 use types::inspection::Inspection;
+use types::metric::Metrics;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::work::Work;
+
+use crate::fake_runner::memory::{Memory, error};
 
 /// What was asked of the runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +41,28 @@ pub enum Call {
     SetNetwork,
     /// Change the limits.
     Resize,
+    /// Hold.
+    Pause,
+    /// Let go on.
+    Resume,
+    /// Make from another's files and start.
+    Fork,
+    /// Make an image of its files.
+    Capture,
+    /// Remove such an image.
+    Forget,
+    /// Copy its files into the object storage.
+    Backup,
+    /// Remove its files, but not that copy.
+    Release,
+    /// Bring its files back.
+    Restore,
+    /// Repair its files.
+    Recover,
+    /// Tell what it is busy with.
+    Work,
+    /// Tell what it uses.
+    Metrics,
     /// Probe.
     Inspect,
     /// Tell what went out.
@@ -44,24 +72,7 @@ pub enum Call {
 /// A host in memory.
 #[derive(Debug, Default)]
 pub struct FakeRunner {
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    sandboxes: HashMap<SandboxId, Held>,
-    calls: Vec<Call>,
-    failures: HashMap<&'static str, VecDeque<Class>>,
-    delays: HashMap<&'static str, Duration>,
-}
-
-/// A sandbox as the host has it.
-#[derive(Debug, Clone)]
-struct Held {
-    running: bool,
-    network: Network,
-    /// Why its first process ended by itself.
-    ended: Option<String>,
+    memory: Mutex<Memory>,
 }
 
 impl Call {
@@ -76,6 +87,17 @@ impl Call {
             Self::Observe => "observe",
             Self::SetNetwork => "set_network",
             Self::Resize => "resize",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Fork => "fork",
+            Self::Capture => "capture",
+            Self::Forget => "forget",
+            Self::Backup => "backup",
+            Self::Release => "release",
+            Self::Restore => "restore",
+            Self::Recover => "recover",
+            Self::Work => "work",
+            Self::Metrics => "metrics",
             Self::Inspect => "inspect",
             Self::Egress => "egress",
         }
@@ -90,53 +112,79 @@ impl FakeRunner {
 
     /// Lets the next calls named `call` fail, one per class.
     pub fn fail(&self, call: &'static str, classes: &[Class]) {
-        self.state().failures.entry(call).or_default().extend(classes);
+        self.memory().failures.entry(call).or_default().extend(classes);
+    }
+
+    /// Lets the next calls named `call` fail after they did what they were asked for, one per class.
+    pub fn fail_late(&self, call: &'static str, classes: &[Class]) {
+        self.memory().late_failures.entry(call).or_default().extend(classes);
+    }
+
+    /// Lets no call fail any more.
+    pub fn heal(&self) {
+        let mut memory = self.memory();
+        memory.failures.clear();
+        memory.late_failures.clear();
+        memory.delays.clear();
+    }
+
+    /// Returns what was lost that no runner would notice: files made afresh over others, or released without a backup.
+    pub fn losses(&self) -> Vec<String> {
+        self.memory().losses.clone()
     }
 
     /// Lets every call named `call` take so long.
     pub fn delay(&self, call: &'static str, delay: Duration) {
-        self.state().delays.insert(call, delay);
+        self.memory().delays.insert(call, delay);
     }
 
     /// Puts a sandbox on the host, as a former process of the server left it.
     pub fn put(&self, id: SandboxId, observed: Observed, network: Network) {
-        let mut state = self.state();
-        match observed {
-            Observed::Started | Observed::Stopped => {
-                let running = observed == Observed::Started;
-                state.sandboxes.insert(id, Held { running, network, ended: None });
-            }
-            _ => {
-                state.sandboxes.remove(&id);
-            }
-        }
+        self.memory().put(id, observed, network);
     }
 
     /// Ends a sandbox's first process, as a crash of it does.
     pub fn end(&self, id: SandboxId, reason: &str) {
-        if let Some(held) = self.state().sandboxes.get_mut(&id) {
-            held.running = false;
-            held.ended = Some(reason.to_owned());
-        }
+        // What is not there has no process to end.
+        let _ = self.memory().end(id, Some(reason));
     }
 
     /// Returns what the host has of a sandbox.
     pub fn observed(&self, id: SandboxId) -> Observed {
-        match self.state().sandboxes.get(&id) {
-            None => Observed::Absent,
-            Some(held) if held.running => Observed::Started,
-            Some(_) => Observed::Stopped,
-        }
+        self.memory().observed(id)
     }
 
     /// Returns the policy in force for a sandbox.
     pub fn network(&self, id: SandboxId) -> Option<Network> {
-        self.state().sandboxes.get(&id).map(|held| held.network.clone())
+        self.memory().sandboxes.get(&id).map(|held| held.network.clone())
+    }
+
+    /// Tells whether the files of a sandbox are in the object storage.
+    pub fn has_backup(&self, id: SandboxId) -> bool {
+        self.memory().backups.contains_key(&id)
+    }
+
+    /// Puts the files of a sandbox into the object storage, as a former process of the server did.
+    pub fn put_backup(&self, id: SandboxId) {
+        let mut memory = self.memory();
+        if memory.back_up(id).is_err() {
+            memory.backups.insert(id, 0);
+        }
+    }
+
+    /// Tells whether an image was made and not removed.
+    pub fn has_image(&self, image: &str) -> bool {
+        self.memory().images.contains(image)
+    }
+
+    /// Lets a sandbox be busy with `work` from now on.
+    pub fn set_work(&self, id: SandboxId, work: Work) {
+        self.memory().work.insert(id, work);
     }
 
     /// Counts the sandboxes on the host.
     pub fn len(&self) -> usize {
-        self.state().sandboxes.len()
+        self.memory().sandboxes.len()
     }
 
     /// Tells whether the host has no sandbox.
@@ -146,43 +194,41 @@ impl FakeRunner {
 
     /// Returns what was asked since the last time, lookups of snapshots left out.
     pub fn take_calls(&self) -> Vec<Call> {
-        let calls = std::mem::take(&mut self.state().calls);
+        let calls = std::mem::take(&mut self.memory().calls);
         calls.into_iter().filter(|call| *call != Call::Snapshot).collect()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a call, waits as told, and fails as told.
     async fn enter(&self, call: Call) -> Result<(), RunnerError> {
         let delay = {
-            let mut state = self.state();
-            state.calls.push(call);
-            state.delays.get(call.name()).copied()
+            let mut memory = self.memory();
+            memory.calls.push(call);
+            memory.delays.get(call.name()).copied()
         };
         if let Some(delay) = delay {
             tokio::time::sleep(delay).await;
         }
-        match self.state().failures.get_mut(call.name()).and_then(VecDeque::pop_front) {
+        match self.memory().failures.get_mut(call.name()).and_then(VecDeque::pop_front) {
             Some(class) => Err(error(class, format!("{} as the test said", call.name()))),
             None => Ok(()),
         }
     }
 
-    fn run(&self, sandbox: &Sandbox, must_exist: bool) -> Result<Started, RunnerError> {
-        let mut state = self.state();
-        if must_exist && !state.sandboxes.contains_key(&sandbox.id) {
-            return Err(error(Class::Gone, format!("start {}", sandbox.id)));
+    /// Fails as told, after the call did what it was asked for.
+    fn leave<T>(&self, call: Call, done: T) -> Result<T, RunnerError> {
+        match self.memory().late_failures.get_mut(call.name()).and_then(VecDeque::pop_front) {
+            Some(class) => Err(error(class, format!("{} as the test said, too late", call.name()))),
+            None => Ok(done),
         }
-        let held = Held { running: true, network: sandbox.network.clone(), ended: None };
-        state.sandboxes.insert(sandbox.id, held);
-        Ok(Started { daemon_version: Self::DAEMON_VERSION.to_owned() })
     }
-}
 
-fn error(class: Class, action: String) -> RunnerError {
-    RunnerError { class, action, source: Some("a cause".into()) }
+    fn started() -> Started {
+        Started { daemon_version: Self::DAEMON_VERSION.to_owned() }
+    }
 }
 
 #[async_trait]
@@ -198,52 +244,114 @@ impl Runner for FakeRunner {
 
     async fn create(&self, sandbox: &Sandbox) -> Result<Started, RunnerError> {
         self.enter(Call::Create).await?;
-        self.run(sandbox, false)
+        self.memory().make(sandbox.id, &sandbox.network);
+        self.memory().run(sandbox.id, &sandbox.network)?;
+        self.leave(Call::Create, Self::started())
     }
 
     async fn start(&self, sandbox: &Sandbox) -> Result<Started, RunnerError> {
         self.enter(Call::Start).await?;
-        self.run(sandbox, true)
+        self.memory().run(sandbox.id, &sandbox.network)?;
+        self.leave(Call::Start, Self::started())
     }
 
     async fn stop(&self, id: SandboxId, force: bool) -> Result<(), RunnerError> {
         self.enter(Call::Stop { force }).await?;
-        match self.state().sandboxes.get_mut(&id) {
-            Some(held) => {
-                held.running = false;
-                Ok(())
-            }
-            None => Err(error(Class::Gone, format!("stop {id}"))),
-        }
+        self.memory().end(id, None)?;
+        self.leave(Call::Stop { force }, ())
     }
 
-    async fn destroy(&self, id: SandboxId) -> Result<(), RunnerError> {
+    async fn destroy(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
         self.enter(Call::Destroy).await?;
-        self.state().sandboxes.remove(&id);
-        Ok(())
+        self.memory().destroy(sandbox.id);
+        self.leave(Call::Destroy, ())
+    }
+
+    async fn pause(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.enter(Call::Pause).await?;
+        self.memory().hold(id, true)?;
+        self.leave(Call::Pause, ())
+    }
+
+    async fn resume(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.enter(Call::Resume).await?;
+        self.memory().hold(id, false)?;
+        self.leave(Call::Resume, ())
+    }
+
+    async fn fork(&self, parent: SandboxId, child: &Sandbox) -> Result<Started, RunnerError> {
+        self.enter(Call::Fork).await?;
+        self.memory().held(parent, "fork")?;
+        self.memory().make(child.id, &child.network);
+        self.memory().run(child.id, &child.network)?;
+        self.leave(Call::Fork, Self::started())
+    }
+
+    async fn capture(&self, id: SandboxId, image: &str) -> Result<Captured, RunnerError> {
+        self.enter(Call::Capture).await?;
+        self.memory().held(id, "capture")?;
+        self.memory().images.insert(image.to_owned());
+        self.leave(Call::Capture, Captured { size_bytes: 1 << 20 })
+    }
+
+    async fn forget(&self, image: &str) -> Result<(), RunnerError> {
+        self.enter(Call::Forget).await?;
+        self.memory().images.remove(image);
+        self.leave(Call::Forget, ())
+    }
+
+    async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError> {
+        self.enter(Call::Backup).await?;
+        self.memory().back_up(sandbox.id)?;
+        let object = format!("backup of {}", sandbox.id);
+        self.leave(Call::Backup, Saved { object, digest: "0".repeat(64), bytes: 1 << 20 })
+    }
+
+    async fn release(&self, id: SandboxId) -> Result<(), RunnerError> {
+        self.enter(Call::Release).await?;
+        self.memory().release(id);
+        self.leave(Call::Release, ())
+    }
+
+    async fn restore(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
+        self.enter(Call::Restore).await?;
+        self.memory().restore(sandbox.id, &sandbox.network)?;
+        self.leave(Call::Restore, ())
+    }
+
+    async fn recover(&self, sandbox: &Sandbox) -> Result<(), RunnerError> {
+        self.enter(Call::Recover).await?;
+        self.memory().held(sandbox.id, "recover")?.ended = None;
+        self.leave(Call::Recover, ())
+    }
+
+    async fn work(&self, id: SandboxId) -> Result<Work, RunnerError> {
+        self.enter(Call::Work).await?;
+        Ok(self.memory().work.get(&id).cloned().unwrap_or_default())
+    }
+
+    async fn metrics(&self, id: SandboxId) -> Result<Metrics, RunnerError> {
+        self.enter(Call::Metrics).await?;
+        self.memory().held(id, "measure")?;
+        Ok(Metrics { cpu_limit: 1.0, memory_limit_bytes: 1 << 30, ..Metrics::default() })
     }
 
     async fn observe(&self, id: SandboxId) -> Result<Look, RunnerError> {
         self.enter(Call::Observe).await?;
-        let ended = self.state().sandboxes.get(&id).and_then(|held| held.ended.clone());
+        let ended = self.memory().sandboxes.get(&id).and_then(|held| held.ended.clone());
         Ok(Look { observed: self.observed(id), ended })
     }
 
     async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {
         self.enter(Call::SetNetwork).await?;
-        match self.state().sandboxes.get_mut(&id) {
-            Some(held) => {
-                held.network = network.clone();
-                Ok(())
-            }
-            None => Err(error(Class::Gone, format!("set the network of {id}"))),
-        }
+        self.memory().held(id, "set the network of")?.network = network.clone();
+        self.leave(Call::SetNetwork, ())
     }
 
     async fn resize(&self, id: SandboxId, _resources: Resources) -> Result<(), RunnerError> {
         self.enter(Call::Resize).await?;
-        let known = self.state().sandboxes.contains_key(&id);
-        known.then_some(()).ok_or_else(|| error(Class::Gone, format!("resize {id}")))
+        self.memory().held(id, "resize")?;
+        self.leave(Call::Resize, ())
     }
 
     async fn inspect(&self, _id: SandboxId) -> Result<Inspection, RunnerError> {

@@ -6,7 +6,7 @@ use store::api_key::hash;
 use types::api_key::{ApiKey, Permission};
 use types::organization::Organization;
 use types::resource::Resources;
-use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+use types::sandbox::{Backup, Desired, Intervals, Network, Observed, Sandbox};
 use types::user::User;
 use types::{ApiKeyId, OrganizationId, SandboxId, Timestamp, UserId};
 
@@ -62,6 +62,17 @@ pub fn sandbox(id: SandboxId, organization_id: OrganizationId, now: Timestamp) -
         stop_forced: false,
         observed: Observed::Absent,
         error_reason: None,
+        failure: None,
+        recoverable: false,
+        recovering: false,
+        parent_id: None,
+        linked_id: None,
+        capture: None,
+        backup: Backup::default(),
+        destroy_at: None,
+        queue_timeout: None,
+        queue_timed_out_at: None,
+        signing_key: "a signing key of a test".to_owned(),
         auth_token: "0123456789abcdefghijklmnopqrstuv".to_owned(),
         daemon_version: None,
         created_at: now,

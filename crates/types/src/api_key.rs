@@ -10,17 +10,20 @@ pub enum Permission {
     WriteSandboxes,
     /// Delete sandboxes.
     DeleteSandboxes,
+    /// Delete snapshots.
+    DeleteSnapshots,
 }
 
 impl Permission {
     /// Every permission, in the order keys list them.
-    pub const ALL: [Self; 2] = [Self::WriteSandboxes, Self::DeleteSandboxes];
+    pub const ALL: [Self; 3] = [Self::WriteSandboxes, Self::DeleteSandboxes, Self::DeleteSnapshots];
 
     /// Returns the contract's word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::WriteSandboxes => "write:sandboxes",
             Self::DeleteSandboxes => "delete:sandboxes",
+            Self::DeleteSnapshots => "delete:snapshots",
         }
     }
 

@@ -64,6 +64,10 @@ uuid_id!(
     OrganizationId, "organization"
 );
 uuid_id!(
+    /// Names a snapshot that an organisation made.
+    SnapshotId, "snapshot"
+);
+uuid_id!(
     /// Names an API key row; never the key itself.
     ApiKeyId, "API key"
 );

@@ -14,12 +14,15 @@ pub mod resource;
 pub mod network;
 pub mod inspection;
 pub mod egress;
+pub mod work;
+pub mod metric;
 pub mod user;
 pub mod organization;
 pub mod api_key;
 pub mod sandbox;
+pub mod quota;
 pub mod snapshot;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use id::{ApiKeyId, OrganizationId, SandboxId, UserId};
+pub use id::{ApiKeyId, OrganizationId, SandboxId, SnapshotId, UserId};
 pub use random::{Random, SystemRandom};

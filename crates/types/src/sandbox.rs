@@ -1,16 +1,19 @@
 //! The sandbox: what was asked of it, and what was last seen of it.
 
+pub mod backup;
 pub mod state;
 
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::id::{OrganizationId, SandboxId};
+use crate::id::{OrganizationId, SandboxId, SnapshotId};
 use crate::network::{DomainPattern, Ipv4Network};
 use crate::resource::Resources;
-pub use state::{Desired, Observed};
+pub use backup::{Backup, BackupState};
+pub use state::{Desired, Observed, Overlay};
 
 /// A sandbox as the control plane knows it. Requests write `desired`; only the engine writes `observed`.
+#[expect(clippy::struct_excessive_bools, reason = "a row of a table: each is a fact of its own")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sandbox {
     /// Its id.
@@ -51,6 +54,28 @@ pub struct Sandbox {
     pub observed: Observed,
     /// Why it is in `Observed::Error` or `Observed::Ended`, or was not resized.
     pub error_reason: Option<String>,
+    /// The same for agents: what it came from, what shows it, what helps.
+    pub failure: Option<Failure>,
+    /// Whether `recover` may help.
+    pub recoverable: bool,
+    /// Whether it is to be repaired before it goes on.
+    pub recovering: bool,
+    /// The sandbox that it was forked from.
+    pub parent_id: Option<SandboxId>,
+    /// The sandbox whose network it shares; it goes with that one.
+    pub linked_id: Option<SandboxId>,
+    /// The snapshot that is to be taken of it, until it is taken or has failed.
+    pub capture: Option<SnapshotId>,
+    /// The copy of its files in the object storage.
+    pub backup: Backup,
+    /// When it is deleted, whatever it does then.
+    pub destroy_at: Option<Timestamp>,
+    /// How many seconds its creation may wait for room on the host.
+    pub queue_timeout: Option<u32>,
+    /// When it had waited too long; then it is gone and stays readable for a day.
+    pub queue_timed_out_at: Option<Timestamp>,
+    /// Secret that signs the URLs of its files.
+    pub signing_key: String,
     /// Secret of its preview links.
     pub auth_token: String,
     /// Version of the daemon that runs in it, once it ran.
@@ -73,6 +98,35 @@ impl Sandbox {
         state::at_rest(self.desired, self.observed)
             && (policy_holds || self.desired != Desired::Started)
             && !self.resizing()
+            && !self.capturing()
+            && !self.backing_up()
+            && !self.repairing()
+    }
+
+    /// Tells whether its files are to be repaired before it goes on, and can be.
+    pub fn repairing(&self) -> bool {
+        self.recovering
+            && self.desired != Desired::Destroyed
+            && matches!(self.observed, Observed::Error | Observed::Ended)
+    }
+
+    /// Tells whether a snapshot of it is to be taken, and can be.
+    pub fn capturing(&self) -> bool {
+        self.capture.is_some() && self.has_files_at_rest()
+    }
+
+    /// Tells whether a backup of it is to be made, and can be.
+    pub fn backing_up(&self) -> bool {
+        matches!(self.backup.state, BackupState::Pending | BackupState::InProgress)
+            && self.has_files_at_rest()
+    }
+
+    fn has_files_at_rest(&self) -> bool {
+        state::at_rest(self.desired, self.observed)
+            && matches!(
+                self.observed,
+                Observed::Started | Observed::Stopped | Observed::Ended | Observed::Paused
+            )
     }
 
     /// Tells whether its limits are yet to be changed, and can be: there is something to change.
@@ -84,12 +138,42 @@ impl Sandbox {
 
     /// Returns the contract's word for its state.
     pub fn reported(&self) -> &'static str {
+        self.overlay().map_or_else(|| state::reported(self.desired, self.observed), Overlay::as_str)
+    }
+
+    /// Returns the contract's word for what was asked for.
+    pub fn reported_desired(&self) -> &'static str {
+        if self.overlay() == Some(Overlay::Resizing) { state::RESIZED } else { self.desired.as_str() }
+    }
+
+    /// Returns what it goes through beside its pair of states.
+    fn overlay(&self) -> Option<Overlay> {
+        let is_new = self.daemon_version.is_none()
+            && (self.desired, self.observed) == (Desired::Started, Observed::Absent);
         // Rows of before there were applied limits are checked once, without a word about it.
         if self.resizing() && self.resources_applied.is_some() {
-            return "resizing";
+            Some(Overlay::Resizing)
+        } else if self.capturing() {
+            Some(Overlay::Snapshotting)
+        } else if self.parent_id.is_some() && is_new {
+            Some(Overlay::Forking)
+        } else if self.repairing() {
+            Some(Overlay::Repairing)
+        } else {
+            None
         }
-        state::reported(self.desired, self.observed)
     }
+}
+
+/// Why something failed, in words for programs that act on them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// A stable identifier, such as `out-of-memory`, `disk-full` or `host-full`.
+    pub cause: String,
+    /// What was found, with numbers.
+    pub evidence: String,
+    /// What helps.
+    pub remedy: String,
 }
 
 /// What a sandbox may reach. Without a list, everything that the host allows; with one, only what is listed of it.
@@ -121,6 +205,8 @@ impl Network {
 pub struct Intervals {
     /// Stops after so many idle minutes; 0 never.
     pub auto_stop: u32,
+    /// Pauses after so many idle minutes; 0 never.
+    pub auto_pause: u32,
     /// Is archived after so many stopped minutes; 0 means the longest allowed.
     pub auto_archive: u32,
     /// Is deleted after so many stopped minutes; negative never, 0 as soon as it stops.
@@ -135,6 +221,6 @@ impl Intervals {
 impl Default for Intervals {
     /// The contract's defaults: 15 minutes, 7 days, never.
     fn default() -> Self {
-        Self { auto_stop: 15, auto_archive: 10_080, auto_delete: -1 }
+        Self { auto_stop: 15, auto_pause: 0, auto_archive: 10_080, auto_delete: -1 }
     }
 }

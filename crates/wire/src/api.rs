@@ -3,6 +3,8 @@
 pub mod config;
 pub mod health;
 pub mod sandbox;
+pub mod snapshot;
+pub mod telemetry;
 
 /// Every operation of the published interface, built here or not: method, path and versions, one per line between
 /// tabs; lines that start with `#` are remarks.

@@ -42,6 +42,14 @@ impl Client {
         self.answer(method, path)
     }
 
+    /// Asks for something and returns the body of the answer as it came.
+    pub(crate) fn fetch(&mut self, path: &str) -> Result<Vec<u8>> {
+        let head = self.head("GET", path, "application/json", 0);
+        self.stream.get_mut().write_all(head.as_bytes())?;
+        let length = self.start_of_answer("GET", path)?;
+        self.body(length)
+    }
+
     /// Uploads `bytes` bytes of one value as a bare body.
     pub(crate) fn upload(&mut self, path: &str, bytes: u64) -> Result<()> {
         let head = self.head("POST", path, "application/octet-stream", bytes);

@@ -13,6 +13,7 @@ mod density;
 mod transfer;
 mod bulk;
 mod docker;
+mod list;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,9 @@ struct Args {
     /// How many idle sandboxes `density` makes.
     #[arg(long, default_value_t = 1_000)]
     sandboxes: usize,
+    /// How many sandboxes `list` has of the caller, and as many of others.
+    #[arg(long, default_value_t = 50_000)]
+    listed: u32,
     /// How many seconds `throughput` lasts.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -76,6 +80,8 @@ pub(crate) enum Topic {
     Bulk,
     /// A container engine beside it.
     Docker,
+    /// Pages of fifty thousand sandboxes. Comes last: the rows stay.
+    List,
 }
 
 /// What was asked for.
@@ -133,6 +139,9 @@ fn measure(args: &Args, selection: &Selection, product: &Product, report: &mut R
     }
     if selection.has(Topic::Docker) {
         docker::measure(&args.image, floors, report)?;
+    }
+    if selection.has(Topic::List) {
+        list::measure(product, args.listed, args.rounds, report)?;
     }
     Ok(())
 }

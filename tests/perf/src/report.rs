@@ -81,7 +81,7 @@ impl Report {
         if !self.steps.is_empty() {
             let _ = writeln!(
                 out,
-                "{:<28}{:>6}{:>9}{:>9}{:>9}{:>11}{:>11}  target",
+                "{:<34}{:>6}{:>9}{:>9}{:>9}{:>11}{:>11}  target",
                 "step (ms)", "n", "p50", "p95", "p99", "p50/floor", "p99/floor"
             );
         }
@@ -91,7 +91,7 @@ impl Report {
             let verdict = target.verdict(ratio, worst);
             let _ = writeln!(
                 out,
-                "{name:<28}{n:>6}{p50:>9.2}{p95:>9.2}{p99:>9.2}{ratio:>11.2}{worst:>11.2}  {verdict}"
+                "{name:<34}{n:>6}{p50:>9.2}{p95:>9.2}{p99:>9.2}{ratio:>11.2}{worst:>11.2}  {verdict}"
             );
         }
         if !self.figures.is_empty() {

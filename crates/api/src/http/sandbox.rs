@@ -1,8 +1,10 @@
 //! Sandboxes: list, create, get, delete; what else can be asked of them is in the files below.
 
 pub(crate) mod lifecycle;
+pub(crate) mod copy;
 pub(crate) mod setting;
 pub(crate) mod access;
+pub(crate) mod telemetry;
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -14,7 +16,7 @@ use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::request::{Json, Query, Segments};
 use crate::state::ApiState;
-use crate::{lifecycle as rules, list, sandbox, view};
+use crate::{list, sandbox, view};
 
 /// Lists sandboxes, a page at a time, from a cursor on.
 #[utoipa::path(get, operation_id = "listSandboxes", path = "/sandbox", tag = "sandbox", params(
@@ -34,6 +36,7 @@ use crate::{lifecycle as rules, list, sandbox, view};
     ("isPublic" = Option<bool>, Query), ("isRecoverable" = Option<bool>, Query),
     ("createdAtAfter" = Option<String>, Query), ("createdAtBefore" = Option<String>, Query),
     ("lastEventAfter" = Option<String>, Query), ("lastEventBefore" = Option<String>, Query),
+    ("autoDestroyAtAfter" = Option<String>, Query), ("autoDestroyAtBefore" = Option<String>, Query),
     ("sort" = Option<String>, Query, description = "name, cpu, memoryGib, diskGib, lastActivityAt or createdAt"),
     ("order" = Option<String>, Query, description = "asc or desc")
 ), responses((status = 200, body = wire::ListSandboxesResponse), (status = "4XX", body = ErrorBody)))]
@@ -43,9 +46,10 @@ pub(crate) async fn list(
     query: Query,
 ) -> Result<Answer<wire::ListSandboxesResponse>, ApiError> {
     let (filter, page) = (list::filter(&query)?, list::cursor_page(&query)?);
-    let mut rows = state.store.sandbox_list(caller.organization_id, &filter, &page).await?;
-    let next_cursor = list::cut(&mut rows, &page);
-    let items = rows.into_iter().map(|sandbox| view::sandbox::item(sandbox, &state.settings)).collect();
+    let listed = state.store.sandbox_list(caller.organization_id, &filter, &page).await?;
+    let next_cursor = listed.next.map(|next| list::write_cursor(&page, next));
+    let items =
+        listed.rows.into_iter().map(|sandbox| view::sandbox::item(sandbox, &state.settings)).collect();
     Ok(Answer(wire::ListSandboxesResponse { items, next_cursor }))
 }
 
@@ -68,9 +72,8 @@ pub(crate) async fn list_paginated(
     query: Query,
 ) -> Result<Answer<wire::PaginatedSandboxes>, ApiError> {
     let (filter, (page, number)) = (list::filter(&query)?, list::numbered_page(&query)?);
-    let total = state.store.sandbox_count(caller.organization_id, &filter).await?;
-    let rows = state.store.sandbox_list(caller.organization_id, &filter, &page).await?;
-    let items = rows.into_iter().map(|sandbox| view::sandbox::full(sandbox, &state.settings)).collect();
+    let listed = state.store.sandbox_list(caller.organization_id, &filter, &page).await?;
+    let (items, total) = (view::sandbox::all(listed.rows, &state.settings), listed.total);
     let total_pages = total.div_ceil(page.limit.into());
     Ok(Answer(wire::PaginatedSandboxes { items, total, page: number, total_pages }))
 }
@@ -83,7 +86,7 @@ pub(crate) async fn create(
     Writer(caller): Writer,
     Json(asked): Json<wire::CreateSandbox>,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
-    let created = sandbox::create(&state, &caller, asked).await?;
+    let created = sandbox::create::create(&state, &caller, asked).await?;
     Ok(Answer(view::sandbox::full(created, &state.settings)))
 }
 
@@ -97,8 +100,8 @@ pub(crate) async fn get(
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let found = sandbox::find(&state, &caller, segments.sandbox()).await?;
-    let inspection = sandbox::inspect(&state, &found).await;
-    Ok(Answer(view::sandbox::inspected(found, inspection, &state.settings)))
+    let (inspection, awake) = tokio::join!(sandbox::inspect(&state, &found), state.engine.awake(&found));
+    Ok(Answer(view::sandbox::inspected(found, inspection, awake, &state.settings)))
 }
 
 /// Tells what became of the packets and names that the sandbox asked for. Not part of the contract.
@@ -114,7 +117,7 @@ pub(crate) async fn egress(
     Ok(Answer(view::sandbox::egress(state.runner.egress(found.id).await?)))
 }
 
-/// Deletes a sandbox, whatever its state. Its name is free at once.
+/// Deletes a sandbox, whatever its state, unless forks of it live. Its name is free at once.
 #[utoipa::path(delete, operation_id = "deleteSandbox", path = "/sandbox/{sandboxIdOrName}", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
@@ -123,8 +126,7 @@ pub(crate) async fn delete(
     Deleter(caller): Deleter,
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
-    let change = |sandbox| Ok(rules::delete(sandbox));
-    let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
+    let written = sandbox::delete(&state, &caller, segments.sandbox()).await?;
     state.engine.wake_with(written.clone());
     // Beside the removal: what was answered as deleted stays so when the power fails.
     state.store.sync().await?;

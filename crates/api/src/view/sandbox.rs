@@ -1,23 +1,24 @@
 //! Sandboxes to what clients see of them.
 
 use daytona_wire::api::sandbox as wire;
+use engine::Awake;
 use types::egress::Egress;
 use types::inspection::{self, Inspection};
-use types::sandbox::{Observed, Sandbox};
+use types::sandbox::{Failure, Sandbox};
 
+use crate::lifecycle::power;
 use crate::moment;
 use crate::settings::Settings;
 
 /// The contract's word for our class of isolation.
 const CLASS: &str = "container";
-/// No backups are made.
-const BACKUP: &str = "None";
 /// What the contract calls the image's own user.
 const IMAGE_USER: &str = "daytona";
 
 /// Shows a sandbox in full.
-pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
-    let reported = sandbox.reported().to_owned();
+pub fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
+    let (reported, desired) = (sandbox.reported(), sandbox.reported_desired());
+    let recoverable = power::recoverable(&sandbox);
     wire::Sandbox {
         id: sandbox.id.to_string(),
         organization_id: sandbox.organization_id.to_string(),
@@ -37,14 +38,22 @@ pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         disk: sandbox.resources.disk_gib,
         kvm: false,
         spot: false,
-        state: reported,
-        desired_state: sandbox.desired.as_str().to_owned(),
+        state: reported.to_owned(),
+        desired_state: desired.to_owned(),
         error_reason: sandbox.error_reason,
-        recoverable: sandbox.observed == Observed::Ended,
-        backup_state: BACKUP.to_owned(),
+        failure: sandbox.failure.map(failure),
+        recoverable,
+        backup_state: sandbox.backup.state.as_str().to_owned(),
+        backup_created_at: sandbox.backup.at.map(moment::write),
         auto_stop_interval: sandbox.intervals.auto_stop,
+        auto_pause_interval: sandbox.intervals.auto_pause,
         auto_archive_interval: sandbox.intervals.auto_archive,
         auto_delete_interval: sandbox.intervals.auto_delete,
+        auto_destroy_at: sandbox.destroy_at.map(moment::write),
+        queue_timeout: sandbox.queue_timeout.map(minutes),
+        queue_timed_out_at: sandbox.queue_timed_out_at.map(moment::write),
+        linked_sandbox_id: sandbox.linked_id.map(|id| id.to_string()),
+        parent_id: sandbox.parent_id.map(|id| id.to_string()),
         volumes: Vec::new(),
         sandbox_class: CLASS.to_owned(),
         created_at: moment::write(sandbox.created_at),
@@ -54,24 +63,31 @@ pub(crate) fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         toolbox_proxy_url: settings.toolbox_proxy_url.clone(),
         isolation: None,
         conditions: None,
+        awake: None,
     }
+}
+
+/// Shows several in full.
+pub(crate) fn all(sandboxes: Vec<Sandbox>, settings: &Settings) -> Vec<wire::Sandbox> {
+    sandboxes.into_iter().map(|sandbox| full(sandbox, settings)).collect()
 }
 
 /// Shows a sandbox in a list.
 pub(crate) fn item(sandbox: Sandbox, settings: &Settings) -> wire::SandboxListItem {
-    let reported = sandbox.reported().to_owned();
+    let (reported, desired) = (sandbox.reported(), sandbox.reported_desired());
+    let recoverable = power::recoverable(&sandbox);
     wire::SandboxListItem {
         id: sandbox.id.to_string(),
         organization_id: sandbox.organization_id.to_string(),
         name: sandbox.name,
         target: sandbox.region,
         sandbox_class: CLASS.to_owned(),
-        state: reported,
-        desired_state: sandbox.desired.as_str().to_owned(),
+        state: reported.to_owned(),
+        desired_state: desired.to_owned(),
         snapshot: sandbox.snapshot,
         user: user(sandbox.user),
         error_reason: sandbox.error_reason,
-        recoverable: sandbox.observed == Observed::Ended,
+        recoverable,
         public: sandbox.public,
         network_block_all: sandbox.network.block_all,
         network_allow_list: list(&sandbox.network.allow_list),
@@ -82,16 +98,29 @@ pub(crate) fn item(sandbox: Sandbox, settings: &Settings) -> wire::SandboxListIt
         disk: sandbox.resources.disk_gib,
         spot: false,
         labels: sandbox.labels,
-        backup_state: BACKUP.to_owned(),
+        backup_state: sandbox.backup.state.as_str().to_owned(),
         auto_stop_interval: sandbox.intervals.auto_stop,
+        auto_pause_interval: sandbox.intervals.auto_pause,
         auto_archive_interval: sandbox.intervals.auto_archive,
         auto_delete_interval: sandbox.intervals.auto_delete,
+        auto_destroy_at: sandbox.destroy_at.map(moment::write),
+        queue_timeout: sandbox.queue_timeout.map(minutes),
+        queue_timed_out_at: sandbox.queue_timed_out_at.map(moment::write),
         created_at: moment::write(sandbox.created_at),
         updated_at: moment::write(sandbox.updated_at),
         last_activity_at: moment::write(sandbox.last_activity_at),
         daemon_version: sandbox.daemon_version,
         toolbox_proxy_url: settings.toolbox_proxy_url.clone(),
     }
+}
+
+fn minutes(seconds: u32) -> u32 {
+    seconds.div_ceil(60)
+}
+
+fn failure(failure: Failure) -> wire::SandboxFailure {
+    let Failure { cause, evidence, remedy } = failure;
+    wire::SandboxFailure { cause, evidence, remedy }
 }
 
 fn user(user: String) -> String {
@@ -104,7 +133,12 @@ fn list<T: ToString>(entries: &[T]) -> Option<String> {
 }
 
 /// Shows a sandbox with what a look at its host told.
-pub(crate) fn inspected(sandbox: Sandbox, found: Inspection, settings: &Settings) -> wire::Sandbox {
+pub(crate) fn inspected(
+    sandbox: Sandbox,
+    found: Inspection,
+    awake: Vec<Awake>,
+    settings: &Settings,
+) -> wire::Sandbox {
     let layer = |layer: inspection::Layer| wire::IsolationLayer {
         name: layer.name,
         in_force: layer.in_force,
@@ -123,7 +157,10 @@ pub(crate) fn inspected(sandbox: Sandbox, found: Inspection, settings: &Settings
     };
     let conditions: Vec<_> = found.conditions.into_iter().map(condition).collect();
     let conditions = (!conditions.is_empty()).then_some(conditions);
-    wire::Sandbox { isolation, conditions, ..full(sandbox, settings) }
+    let reason = |awake: Awake| wire::AwakeReason { reason: awake.reason.to_owned(), detail: awake.detail };
+    let awake: Vec<_> = awake.into_iter().map(reason).collect();
+    let awake = (!awake.is_empty()).then_some(awake);
+    wire::Sandbox { isolation, conditions, awake, ..full(sandbox, settings) }
 }
 
 /// Shows what became of the packets and names that a sandbox asked for.

@@ -46,7 +46,7 @@ fn filled(path: &str) -> String {
 async fn every_operation_but_the_public_ones_wants_a_key() {
     let api = TestApi::start().await.unwrap();
     let built = built();
-    assert!(built.len() >= 18);
+    assert!(built.len() >= 40);
     for (method, path) in &built {
         let public = PUBLIC.contains(&(method.as_str(), path.as_str()));
         for key in ["", "dtn_0000000000000000000000000000000000000000000000000000000000000000"] {

@@ -34,15 +34,12 @@ async fn what_is_not_built_is_refused_by_name_and_leaves_nothing() {
         ("buildInfo", json!({"dockerfileContent": "FROM x\n"})),
         ("volumes", json!([{"volumeId": "v", "mountPath": "/v"}])),
         ("secrets", json!([{"A": "b"}])),
-        ("linkedSandbox", json!("other")),
         ("outboundProxyUrl", json!("http://proxy")),
         ("otelEndpointOverride", json!("http://otel")),
         ("gpu", json!(1)),
         ("gpuType", json!(["H100"])),
         ("kvm", json!(true)),
         ("spot", json!(true)),
-        ("ttlMinutes", json!(5)),
-        ("autoPauseInterval", json!(5)),
     ] {
         let refused = api.call("POST", "/api/sandbox", json!({field: value})).await;
         assert_eq!(refused.status, 501, "{field}");
@@ -50,6 +47,30 @@ async fn what_is_not_built_is_refused_by_name_and_leaves_nothing() {
     }
     assert!(api.runner.is_empty());
     assert_eq!(api.call("GET", "/api/sandbox", Value::Null).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn timers_of_a_new_sandbox() {
+    let api = TestApi::start().await.unwrap();
+    let body = json!({"autoPauseInterval": 9, "ttlMinutes": 5, "queueTimeout": 3});
+    let created = api.call("POST", "/api/sandbox", body).await.json();
+    assert_eq!((&created["autoPauseInterval"], &created["autoStopInterval"]), (&json!(9), &json!(0)));
+    assert_eq!(created["autoDestroyAt"], "2026-11-22T04:18:40.000Z");
+    assert_eq!(created["queueTimeout"], 3);
+    let both = "At most one of autoStopInterval and autoPauseInterval may be non-zero";
+    let ephemeral = "Auto-pause is not allowed for ephemeral sandboxes (autoDeleteInterval=0)";
+    for (body, message) in [
+        (json!({"autoPauseInterval": 9, "autoStopInterval": 9}), both),
+        (json!({"autoPauseInterval": 9, "autoDeleteInterval": 0}), ephemeral),
+        (json!({"autoPauseInterval": -1}), "Auto-pause interval must be non-negative"),
+        (json!({"ttlMinutes": -1}), "TTL must be non-negative"),
+        (json!({"queueTimeout": 0}), "queueTimeout must not be less than 1"),
+        (json!({"queueTimeout": 9_999_999_999_i64}), "queueTimeout must be at most 35791394 minutes"),
+    ] {
+        let refused = api.call("POST", "/api/sandbox", body).await;
+        assert_eq!((refused.status.as_u16(), refused.text("message").as_str()), (400, message));
+    }
+    assert_eq!(api.runner.len(), 1);
 }
 
 #[tokio::test]

@@ -238,3 +238,82 @@ async fn labels_of_a_living_sandbox() {
     }
     assert_eq!(api.call("GET", "/api/sandbox/box", Value::Null).await.json()["labels"], json!({"a": "b"}));
 }
+
+#[tokio::test]
+async fn what_is_asked_of_a_living_sandbox() {
+    let api = TestApi::start().await.unwrap();
+    api.call("POST", "/api/sandbox", json!({"name": "box"})).await;
+    let before = api.call("GET", "/api/sandbox/box", Value::Null).await.json();
+    let deep = format!("{}1{}", r#"{"name":"#.repeat(5_000), "}".repeat(5_000));
+    for path in ["fork", "snapshot"] {
+        for (case, body) in [
+            ("cut off", br#"{"name": "x"#.to_vec()),
+            ("a list", br#"["x"]"#.to_vec()),
+            ("null", b"null".to_vec()),
+            ("not UTF-8", b"{\"name\": \"\xff\"}".to_vec()),
+            ("deep", deep.clone().into_bytes()),
+            ("a number", br#"{"name": 1}"#.to_vec()),
+            ("an object", br#"{"name": {}}"#.to_vec()),
+            ("twice", br#"{"name": "a", "name": "b"}"#.to_vec()),
+        ] {
+            let answer = post(&api, &format!("/api/sandbox/box/{path}"), body).await;
+            assert_refused(&answer, 400, &format!("{path}: {case}"));
+        }
+        let long = format!(r#"{{"x": "{}"}}"#, "x".repeat(1 << 20));
+        assert_refused(&post(&api, &format!("/api/sandbox/box/{path}"), long).await, 413, path);
+        for name in ["a\0b", "line\nbreak", "<b>x</b>", "http://x", " ", &"x".repeat(256)] {
+            let answer = api.call("POST", &format!("/api/sandbox/box/{path}"), json!({"name": name})).await;
+            assert_refused(&answer, 400, &format!("{path}: {name}"));
+        }
+    }
+    for path in [
+        "recover?skipStart=perhaps",
+        "stop?force=2",
+        "autopause/1e3",
+        "autopause/%2d1",
+        "ttl/9999999999999999999999",
+        "ttl/%00",
+        "forks?includeDestroyed=%ff",
+    ] {
+        let method = if path.starts_with("forks") { "GET" } else { "POST" };
+        let answer = api.call(method, &format!("/api/sandbox/box/{path}"), Value::Null).await;
+        assert_refused(&answer, 400, path);
+    }
+    // A token is only ever compared.
+    for token in ["..%2f..%2fetc", "%27%20OR%201%3D1%20--", "%00", &"x".repeat(20_000)] {
+        let path = format!("/api/sandbox/box/ports/80/signed-preview-url/{token}/expire");
+        assert_eq!(api.call("POST", &path, Value::Null).await.status, 200, "{token:.40}");
+    }
+    assert_eq!(
+        api.call("GET", "/api/sandbox/box", Value::Null).await.json(),
+        before,
+        "nothing happened to it"
+    );
+    assert_eq!(api.runner.len(), 1);
+}
+
+#[tokio::test]
+async fn references_of_snapshots() {
+    let api = TestApi::start().await.unwrap();
+    for reference in [
+        "..%2f..%2fetc%2fpasswd",
+        "captured%2f..%2fdefault",
+        "%00",
+        "%27%20OR%201%3D1%20--",
+        "00000000-0000-0000-0000-000000000000",
+        &"x".repeat(50_000),
+    ] {
+        for method in ["GET", "DELETE"] {
+            let answer = api.call(method, &format!("/api/snapshots/{reference}"), Value::Null).await;
+            assert_refused(&answer, 404, &format!("{method} {reference:.40}"));
+        }
+    }
+    assert_refused(&api.call("GET", "/api/snapshots/%ff", Value::Null).await, 400, "not UTF-8");
+    for query in ["name=", "sourceSandboxId=%27", "limit=", "page="] {
+        let answer = api.call("GET", &format!("/api/snapshots?{query}"), Value::Null).await;
+        assert_eq!(answer.status, 200, "{query}");
+    }
+    let long = "x".repeat(256);
+    let answer = api.call("GET", &format!("/api/snapshots?name={long}"), Value::Null).await;
+    assert_refused(&answer, 400, "a long name");
+}

@@ -172,3 +172,29 @@ async fn a_cursor_of_another_order_is_refused() {
     let answer = api.call("GET", &format!("/api/sandbox?sort=cpu&cursor={cursor}"), Value::Null).await;
     assert_eq!(answer.text("message"), "Invalid cursor");
 }
+
+#[tokio::test]
+async fn what_becomes_of_them_by_itself_is_a_filter() {
+    let api = filled().await;
+    api.call("POST", "/api/sandbox/box-0/ttl/10", Value::Null).await;
+    api.call("POST", "/api/sandbox/box-1/ttl/60", Value::Null).await;
+    api.call("POST", "/api/sandbox/box-2/pause", Value::Null).await;
+    let id = api.call("GET", "/api/sandbox/box-3", Value::Null).await.text("id").parse().unwrap();
+    api.runner.end(id, "gone");
+    api.engine.look(id).await.unwrap();
+    for (query, expected) in [
+        ("autoDestroyAtBefore=2026-11-22T04:40:00Z", "0"),
+        ("autoDestroyAtAfter=2026-11-22T04:40:00Z", "1"),
+        ("autoDestroyAtAfter=2026-11-22T04:00:00Z", "01"),
+        ("autoDestroyAtBefore=2026-11-22T04:00:00Z", ""),
+        ("isRecoverable=true", "3"),
+        ("isRecoverable=false", "0124"),
+        ("states=paused", "2"),
+        ("states=error&states=stopped", "34"),
+        ("states=pausing&states=archived&states=restoring&states=snapshotting&states=forking", ""),
+    ] {
+        assert_eq!(names(&api, &format!("{query}&sort=name&order=asc")).await.concat(), expected, "{query}");
+    }
+    let bad = api.call("GET", "/api/sandbox?autoDestroyAtAfter=soon", Value::Null).await;
+    assert_eq!(bad.text("message"), "autoDestroyAtAfter must be a valid ISO 8601 date string");
+}

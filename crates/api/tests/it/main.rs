@@ -4,11 +4,17 @@
 
 mod sandbox;
 mod create;
+mod lifecycle;
+mod copy;
+mod preview;
+mod contention;
 mod list;
+mod quota;
 mod tenant;
 mod hostile;
 mod transport;
 mod config;
 mod coverage;
+mod telemetry;
 mod openapi;
 mod speed;

@@ -1,12 +1,44 @@
-//! Keeps true: rows of destroyed sandboxes go after a day.
+//! Keeps true: rows of destroyed sandboxes go after a day, and no snapshot is for ever on its way in or out.
 
 use jiff::SignedDuration;
-use tracing::{error, info};
+use store::StoreError;
+use tracing::{error, info, warn};
+use types::snapshot::SnapshotState;
 
 use crate::driver::Driver;
 use crate::loops::sandbox::Keeper;
 
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// A request that asks for a snapshot writes its row first and its wish right after.
+const WISHED: SignedDuration = SignedDuration::from_mins(1);
+
+/// Ends what requests and crashes left half done, and forgets links that hold no more.
+pub(crate) async fn leftovers(driver: Driver<Keeper>) {
+    let keeper = driver.reconciler();
+    if let Err(error) = clear(keeper).await {
+        error!(error = &error as &dyn std::error::Error, "cannot clear what requests left");
+    }
+}
+
+async fn clear(keeper: &Keeper) -> Result<(), StoreError> {
+    let now = keeper.clock.now();
+    let before = now.checked_sub(WISHED).unwrap_or(now);
+    match keeper.store.snapshot_fail_orphans(before, now).await? {
+        0 => {}
+        rows => info!(rows, "failed snapshots that nobody takes"),
+    }
+    keeper.store.signed_preview_purge(now).await?;
+    for snapshot in keeper.store.snapshot_list_in(SnapshotState::Removing).await? {
+        match keeper.runner.forget(&snapshot.image).await {
+            Ok(()) => keeper.store.snapshot_delete(snapshot.id).await?,
+            Err(error) => {
+                warn!(snapshot.id = %snapshot.id, error = &error as &dyn std::error::Error, "cannot remove an image yet");
+            }
+        }
+    }
+    Ok(())
+}
 
 /// Forgets what was gone long enough.
 pub(crate) async fn purge(driver: Driver<Keeper>) {

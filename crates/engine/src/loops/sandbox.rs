@@ -5,19 +5,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use store::Store;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
-use types::sandbox::{Observed, Sandbox};
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+use types::sandbox::Sandbox;
 use types::{Clock, SandboxId};
 
-use crate::act::{Reaction, Seen, act, ended, react, reason};
+use crate::act::act;
+use crate::awake::{KeepAwake, Looks};
+use crate::deadline::{Deadlines, Failed};
 use crate::driver::Reconcile;
 use crate::plan::{Step, plan};
-use crate::port::{Runner, RunnerError};
+use crate::port::{Class, Runner, RunnerError};
+use crate::seen::Seen;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Brings sandboxes to rest with one runner.
@@ -26,16 +30,34 @@ pub(crate) struct Keeper {
     pub(crate) store: Store,
     pub(crate) runner: Arc<dyn Runner>,
     pub(crate) clock: Arc<dyn Clock>,
-    /// How many sandboxes are made or started at once.
-    pub(crate) starting: Semaphore,
-    /// How many other steps run at once. Apart from `starting`, because a stop may wait for processes for seconds.
-    pub(crate) ending: Semaphore,
+    pub(crate) permits: Permits,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) first_pause: Duration,
     pub(crate) give_up_after: Duration,
+    /// What keeps a sandbox awake whose labels do not say.
+    pub(crate) keep_awake: KeepAwake,
+    pub(crate) looks: Looks,
+    /// Hears of other sandboxes that were changed on the way.
+    pub(crate) others: UnboundedSender<Sandbox>,
+    /// Steps that have a deadline, each a task of its own, because one that holds its thread cannot be waited for.
+    pub(crate) steps: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
 
+/// How many steps run at once. Apart from each other, because a stop may wait for processes for seconds, and a copy for
+/// disks for minutes.
+#[derive(Debug)]
+pub(crate) struct Permits {
+    /// Sandboxes that are made or started.
+    pub(crate) starting: Semaphore,
+    /// Files that are copied.
+    pub(crate) copying: Semaphore,
+    /// Everything else.
+    pub(crate) ending: Semaphore,
+}
+
 /// How long to wait before the next try.
-struct Patience {
+pub(crate) struct Patience {
     pause: Duration,
     since: Option<Instant>,
 }
@@ -46,7 +68,7 @@ impl Reconcile for Keeper {
     type Row = Sandbox;
 
     async fn reconcile(&self, id: SandboxId, hint: Option<Sandbox>, woken: &Notify) -> Option<Sandbox> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.first_pause);
         let mut known = hint;
         while !self.stopping.is_cancelled() {
             let sandbox = match known.take() {
@@ -58,10 +80,13 @@ impl Reconcile for Keeper {
             };
             known = match self.step(&sandbox, &step).await? {
                 Ok(seen) => {
-                    patience = Patience::new();
+                    // A look after a failure is a part of it: what fails again is not looked at for ever.
+                    if step != Step::Observe {
+                        patience = Patience::new(self.first_pause);
+                    }
                     self.record(&sandbox, &seen).await
                 }
-                Err(error) => self.recover(&sandbox, &step, &error, &mut patience, woken).await,
+                Err(failed) => self.recover(&sandbox, &step, &failed, &mut patience, woken).await,
             };
         }
         known
@@ -78,18 +103,33 @@ impl Reconcile for Keeper {
     }
 }
 
+impl Permits {
+    const fn of(&self, step: &Step) -> &Semaphore {
+        match step {
+            Step::Create | Step::Start | Step::Fork { .. } | Step::Resume | Step::Recover => &self.starting,
+            Step::Backup | Step::Restore | Step::Capture(_) => &self.copying,
+            Step::Observe
+            | Step::Stop { .. }
+            | Step::Destroy
+            | Step::Pause
+            | Step::OutdateBackup
+            | Step::BeginBackup
+            | Step::Release
+            | Step::SetNetwork(_)
+            | Step::Resize(_) => &self.ending,
+        }
+    }
+}
+
 impl Keeper {
     /// Does one step under a permit; `None` when the permits are closed.
-    async fn step(&self, sandbox: &Sandbox, step: &Step) -> Option<Result<Seen, RunnerError>> {
-        let permits = match step {
-            Step::Create | Step::Start => &self.starting,
-            Step::Observe | Step::Stop { .. } | Step::Destroy | Step::SetNetwork(_) | Step::Resize(_) => {
-                &self.ending
-            }
-        };
-        let _permit = permits.acquire().await.ok()?;
+    async fn step(&self, sandbox: &Sandbox, step: &Step) -> Option<Result<Seen, Failed>> {
+        let _permit = self.permits.of(step).acquire().await.ok()?;
         let began = Instant::now();
-        let result = act(self.runner.as_ref(), sandbox, step).await;
+        let result = match self.prepare(sandbox, step).await {
+            Ok(()) => self.call(sandbox, step).await,
+            Err(error) => Err(error.into()),
+        };
         if result.is_ok() {
             let took_ms = began.elapsed().as_millis();
             info!(sandbox.id = %sandbox.id, ?step, took_ms, "did a step");
@@ -97,80 +137,44 @@ impl Keeper {
         Some(result)
     }
 
-    /// Deals with a failed step; returns the row when it is known.
-    async fn recover(
-        &self,
-        sandbox: &Sandbox,
-        step: &Step,
-        error: &RunnerError,
-        patience: &mut Patience,
-        woken: &Notify,
-    ) -> Option<Sandbox> {
-        let id = sandbox.id;
-        let reaction = match react(step, error.class) {
-            Reaction::Again if patience.ended(self.give_up_after) => Reaction::Fail,
-            reaction => reaction,
+    /// Makes the call of a step, and waits for it as long as it may take.
+    async fn call(&self, sandbox: &Sandbox, step: &Step) -> Result<Seen, Failed> {
+        let Some((limit, word)) = self.deadlines.of(step) else {
+            return Ok(act(self.runner.as_ref(), sandbox, step).await?);
         };
-        warn!(sandbox.id = %id, ?step, ?reaction, class = ?error.class, reason = reason(error), "a step failed");
-        match reaction {
-            Reaction::Done => self.record(sandbox, &Seen::Destroyed).await,
-            Reaction::Insist | Reaction::Again => {
-                self.pause(patience, woken).await;
-                None
+        let (runner, sandbox, step) = (Arc::clone(&self.runner), sandbox.clone(), step.clone());
+        let mut call = self.steps.spawn(async move { act(runner.as_ref(), &sandbox, &step).await });
+        match tokio::time::timeout(limit, &mut call).await {
+            Ok(Ok(done)) => Ok(done?),
+            // The panic's own words are in the log already.
+            Ok(Err(_)) => {
+                let action = "do a step: it panicked".to_owned();
+                Err(RunnerError { class: Class::Bug, action, source: None }.into())
             }
-            Reaction::Look => {
-                self.pause(patience, woken).await;
-                self.record(sandbox, &Seen::Unknown).await
+            Err(_) => {
+                call.abort();
+                Err(Failed::late(word))
             }
-            // The sandbox is as it was, and goes on: only the wish was too much.
-            Reaction::Fail if matches!(step, Step::Resize(_)) => {
-                self.record(sandbox, &Seen::ResizeRefused { reason: reason(error) }).await
-            }
-            Reaction::Fail => {
-                self.contain(sandbox, step).await;
-                let reason = reason(error);
-                let seen = if self.keeps_files(sandbox, step).await {
-                    Seen::Ended { reason }
-                } else {
-                    Seen::Failed { reason }
-                };
-                self.record(sandbox, &seen).await
-            }
-        }
-    }
-
-    /// Tells whether what failed left a sandbox that can be tried again: its files are there. One that was never made
-    /// goes instead.
-    async fn keeps_files(&self, sandbox: &Sandbox, step: &Step) -> bool {
-        if *step == Step::Create {
-            return false;
-        }
-        matches!(self.runner.observe(sandbox.id).await, Ok(look) if look.observed == Observed::Stopped)
-    }
-
-    /// Ends a sandbox whose network policy could not be put in force: it must not run on under the old one.
-    async fn contain(&self, sandbox: &Sandbox, step: &Step) {
-        if let Step::SetNetwork(_) = step
-            && let Err(error) = self.runner.stop(sandbox.id, true).await
-        {
-            error!(sandbox.id = %sandbox.id, reason = reason(&error), "cannot end a sandbox without its network policy");
         }
     }
 
     /// Writes what was seen, on top of whatever requests wrote meanwhile. Returns the new row, `None` when the row is
     /// gone or the store stays away until the shutdown.
-    async fn record(&self, sandbox: &Sandbox, seen: &Seen) -> Option<Sandbox> {
-        let mut patience = Patience::new();
+    pub(crate) async fn record(&self, sandbox: &Sandbox, seen: &Seen) -> Option<Sandbox> {
+        let mut patience = Patience::new(self.first_pause);
         let mut current = sandbox.clone();
         loop {
             let updated = seen.apply(current, self.clock.now());
-            let updated = if matches!(seen, Seen::Ended { .. }) { ended(updated) } else { updated };
-            match self.store.sandbox_update_observed(updated).await {
+            let written = match self.settle_snapshot(updated, sandbox.capture, seen).await {
+                Ok(updated) => self.store.sandbox_update_observed(updated).await,
+                Err(error) => Err(error),
+            };
+            match written {
                 Ok(Some(written)) => return Some(written),
                 Ok(None) => {}
                 Err(error) => {
                     error!(sandbox.id = %sandbox.id, error = &error as &dyn std::error::Error, "cannot write a sandbox");
-                    self.pause(&mut patience, &Notify::new()).await;
+                    self.pause(&mut patience, &Notify::new(), LONGEST_PAUSE).await;
                 }
             }
             if self.stopping.is_cancelled() && patience.since.is_some() {
@@ -182,7 +186,7 @@ impl Keeper {
 
     /// Reads the row, trying again while the store is away; `None` when there is none, or at the shutdown.
     async fn read(&self, id: SandboxId) -> Option<Sandbox> {
-        let mut patience = Patience::new();
+        let mut patience = Patience::new(self.first_pause);
         loop {
             match self.store.sandbox_get(id).await {
                 Ok(found) => return found,
@@ -193,14 +197,14 @@ impl Keeper {
             if self.stopping.is_cancelled() {
                 return None;
             }
-            self.pause(&mut patience, &Notify::new()).await;
+            self.pause(&mut patience, &Notify::new(), LONGEST_PAUSE).await;
         }
     }
 
-    /// Waits before the next try, unless something changes or the engine stops.
-    async fn pause(&self, patience: &mut Patience, woken: &Notify) {
+    /// Waits before the next try, at most for `longest`, unless something changes or the engine stops.
+    pub(crate) async fn pause(&self, patience: &mut Patience, woken: &Notify, longest: Duration) {
         tokio::select! {
-            () = tokio::time::sleep(patience.next()) => {}
+            () = tokio::time::sleep(patience.next().min(longest)) => {}
             () = woken.notified() => {}
             () = self.stopping.cancelled() => {}
         }
@@ -208,12 +212,12 @@ impl Keeper {
 }
 
 impl Patience {
-    const fn new() -> Self {
-        Self { pause: FIRST_PAUSE, since: None }
+    const fn new(pause: Duration) -> Self {
+        Self { pause, since: None }
     }
 
     /// Tells whether the first failure was longer ago than `limit`.
-    fn ended(&self, limit: Duration) -> bool {
+    pub(crate) fn ended(&self, limit: Duration) -> bool {
         self.since.is_some_and(|since| since.elapsed() >= limit)
     }
 

@@ -127,7 +127,7 @@ async fn a_start_that_fails_keeps_the_files_and_may_be_tried_again() {
     let failed = house.store.sandbox_update_desired(started).await.unwrap().unwrap();
     let failed = engine.settle(failed, SOON).await.unwrap().unwrap();
     assert_eq!((failed.desired, failed.observed), (Desired::Stopped, Observed::Ended));
-    assert_eq!(failed.reported(), "error");
+    assert_eq!((failed.reported(), failed.recoverable), ("error", true));
     assert!(failed.error_reason.is_some());
     let again = Sandbox { desired: Desired::Started, ..failed };
     let again = house.store.sandbox_update_desired(again).await.unwrap().unwrap();

@@ -5,6 +5,12 @@
 mod house;
 mod plan;
 mod convergence;
+mod life;
+mod due;
+mod timer;
+mod kin;
+mod leftovers;
+mod deadline;
 mod failure;
 mod restart;
 mod waiting;

@@ -6,7 +6,7 @@ use engine::Settings;
 use engine::port::Class;
 use testkit::{Call, FakeRunner};
 use types::resource::Resources;
-use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+use types::sandbox::{Backup, BackupState, Desired, Intervals, Network, Observed, Sandbox};
 
 use crate::house::{House, SOON, eventually};
 
@@ -136,6 +136,22 @@ async fn a_word_from_the_runner_is_only_a_reason_to_look() {
     assert_eq!(house.read(&row).await.map(|now| now.observed), Some(Observed::Stopped));
 }
 
+/// The runner says that a sandbox ended while it is removed; the look that follows waits, and finds a row that is gone.
+#[tokio::test]
+async fn a_look_does_not_bring_back_what_is_destroyed() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = house.insert(house.sandbox(1)).await;
+    let row = engine.settle(row, SOON).await.unwrap().unwrap();
+    house.runner.delay("destroy", std::time::Duration::from_millis(50));
+    let asked = Sandbox { desired: Desired::Destroyed, ..row.clone() };
+    let written = house.store.sandbox_update_desired(asked).await.unwrap().unwrap();
+    engine.wake_with(written);
+    engine.look(row.id).await.unwrap();
+    assert_eq!(house.read(&row).await, None);
+    assert!(house.store.sandbox_was_destroyed(row.id).await.unwrap());
+}
+
 /// Brings a sandbox to run, ends its first process as a crash does, and lets the engine look.
 async fn crashed(house: &House, engine: &engine::Engine, sandbox: Sandbox) -> Sandbox {
     let row = house.insert(sandbox).await;
@@ -215,4 +231,50 @@ async fn a_crash_of_one_changes_no_other() {
     crashed(&house, &engine, house.sandbox(1)).await;
     engine.look(other.id).await.unwrap();
     assert_eq!(house.read(&other).await, Some(other));
+}
+
+#[tokio::test]
+async fn what_was_started_and_was_then_not_to_run_any_more_is_found_after_a_crash() {
+    let house = House::new().await;
+    // The former process had started it and could not write so; meanwhile it was asked to stop.
+    for (number, observed) in [(1, Observed::Stopped), (2, Observed::Ended)] {
+        let row = house.insert(Sandbox { desired: Desired::Stopped, observed, ..ran(&house, number) }).await;
+        house.runner.put(row.id, Observed::Started, Network::default());
+        let engine = house.engine().await;
+        engine.wait(row.id, SOON).await.unwrap();
+        eventually("it does not run", async || house.runner.observed(row.id) == Observed::Stopped).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_released_and_was_then_to_start_comes_back_from_its_backup() {
+    let house = House::new().await;
+    let backup = Backup { state: BackupState::Completed, ..Backup::default() };
+    let row = house.insert(Sandbox { observed: Observed::Stopped, backup, ..ran(&house, 1) }).await;
+    house.runner.put_backup(row.id);
+    let engine = house.engine().await;
+    let now = engine.wait(row.id, SOON).await.unwrap().unwrap();
+    assert_eq!(now.observed, Observed::Started);
+    assert_eq!(house.runner.losses(), Vec::<String>::new());
+    assert!(house.runner.take_calls().contains(&Call::Restore));
+}
+
+#[tokio::test]
+async fn what_runs_after_all_is_stopped_before_its_files_are_brought_away() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = house
+        .insert(Sandbox { desired: Desired::Stopped, observed: Observed::Stopped, ..ran(&house, 1) })
+        .await;
+    // A start that had taken too long came about.
+    house.runner.put(row.id, Observed::Started, Network::default());
+    let asked = house
+        .store
+        .sandbox_update_desired(Sandbox { desired: Desired::Archived, ..row })
+        .await
+        .unwrap()
+        .unwrap();
+    let now = engine.settle(asked, SOON).await.unwrap().unwrap();
+    assert_eq!(now.observed, Observed::Archived);
+    assert_eq!(house.runner.losses(), Vec::<String>::new());
 }

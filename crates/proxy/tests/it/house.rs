@@ -8,15 +8,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::Router;
-use proxy::{Directory, Grant, ProxyState, Refusal};
+use proxy::{Directory, Grant, Proof, ProxyState, Refusal};
 use service::Tasks;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use types::{SandboxId, SystemClock};
 
 /// The one key that is valid.
 pub(crate) const KEY: &str = "good";
+/// The preview token of the sandbox that runs.
+pub(crate) const TOKEN: &str = "token-of-the-running-one";
+/// The signing key of the sandbox that runs.
+pub(crate) const SIGNING_KEY: &str = "signs-files-of-the-running-one";
 /// A sandbox that runs.
 pub(crate) const RUNNING: SandboxId = SandboxId::from_u128(1);
 /// A sandbox that is stopped.
@@ -25,30 +30,54 @@ pub(crate) const STOPPED: SandboxId = SandboxId::from_u128(2);
 pub(crate) const GONE: SandboxId = SandboxId::from_u128(3);
 /// A sandbox about which the control plane cannot answer.
 pub(crate) const UNKNOWN: SandboxId = SandboxId::from_u128(4);
+/// A sandbox that is paused and goes on with a call; its daemon is the running one's.
+pub(crate) const ASLEEP: SandboxId = SandboxId::from_u128(5);
 
-/// Knows the four sandboxes.
+/// Knows the five sandboxes.
 #[derive(Debug)]
 pub(crate) struct FakeDirectory {
     place: PathBuf,
     touches: AtomicUsize,
+    /// How often a sandbox was to be woken.
+    pub(crate) wakes: AtomicUsize,
+    /// Lets the next wake end.
+    pub(crate) awake: Notify,
+    /// What a wake ends with, when not well.
+    pub(crate) refusal: std::sync::Mutex<Option<Refusal>>,
 }
 
 #[async_trait]
 impl Directory for FakeDirectory {
-    async fn authorize(&self, bearer: &str, sandbox: &str) -> Result<Grant, Refusal> {
-        if bearer != KEY {
+    async fn authorize(&self, proof: Proof<'_>, sandbox: &str) -> Result<Grant, Refusal> {
+        let sandbox = sandbox.parse().ok();
+        let holds = match proof {
+            Proof::Key(key) => key == KEY,
+            Proof::Token(token) => token == TOKEN && sandbox == Some(RUNNING),
+            Proof::Signature(call) => call.holds(SIGNING_KEY) && sandbox == Some(RUNNING),
+        };
+        if !holds {
             return Err(Refusal::Unauthorized);
         }
-        match sandbox.parse() {
-            Ok(STOPPED) => Err(Refusal::NotRunning { state: "stopped".to_owned() }),
-            Ok(UNKNOWN) => Err(Refusal::Unavailable),
-            Ok(sandbox_id) if [RUNNING, GONE].contains(&sandbox_id) => Ok(Grant { sandbox_id }),
+        match sandbox {
+            Some(STOPPED) => Err(Refusal::NotRunning { state: "stopped".to_owned() }),
+            Some(UNKNOWN) => Err(Refusal::Unavailable),
+            Some(ASLEEP) => Ok(Grant { sandbox_id: ASLEEP, is_asleep: true }),
+            Some(sandbox_id) if [RUNNING, GONE].contains(&sandbox_id) => {
+                Ok(Grant { sandbox_id, is_asleep: false })
+            }
             _ => Err(Refusal::NotFound),
         }
     }
 
+    async fn wake(&self, _sandbox_id: SandboxId) -> Result<(), Refusal> {
+        self.wakes.fetch_add(1, Ordering::SeqCst);
+        self.awake.notified().await;
+        self.refusal.lock().expect("a refusal").clone().map_or(Ok(()), Err)
+    }
+
     fn socket(&self, sandbox_id: SandboxId) -> PathBuf {
-        self.place.join(sandbox_id.to_string())
+        let whose = if sandbox_id == ASLEEP { RUNNING } else { sandbox_id };
+        self.place.join(whose.to_string())
     }
 
     fn touched(&self, _sandbox_id: SandboxId) {
@@ -68,8 +97,13 @@ impl House {
     /// Starts a proxy without any daemon.
     pub(crate) async fn open() -> Self {
         let place = tempfile::tempdir().expect("a directory");
-        let directory =
-            Arc::new(FakeDirectory { place: place.path().to_owned(), touches: AtomicUsize::new(0) });
+        let directory = Arc::new(FakeDirectory {
+            place: place.path().to_owned(),
+            touches: AtomicUsize::new(0),
+            wakes: AtomicUsize::new(0),
+            awake: Notify::new(),
+            refusal: std::sync::Mutex::default(),
+        });
         let tasks = Tasks::new();
         let state = ProxyState::new(directory.clone(), Arc::new(SystemClock), tasks.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -130,9 +164,20 @@ impl House {
 
     /// Sends one request with the valid key and a body.
     pub(crate) async fn call(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        self.call_without_key(method, path, &format!("authorization: Bearer {KEY}\r\n{headers}"), body).await
+    }
+
+    /// Sends one request with a body.
+    pub(crate) async fn call_without_key(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> Answer {
         let head = format!(
-            "{method} /toolbox/{RUNNING}{path} HTTP/1.1\r\nhost: d.example\r\nauthorization: Bearer {KEY}\r\n\
-             connection: close\r\ncontent-length: {}\r\n{headers}\r\n{body}",
+            "{method} /toolbox/{RUNNING}{path} HTTP/1.1\r\nhost: d.example\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}\r\n{body}",
             body.len()
         );
         Answer::read(&self.raw(head.as_bytes()).await)

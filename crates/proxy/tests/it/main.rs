@@ -4,6 +4,10 @@
 mod house;
 mod forward;
 mod refuse;
+mod signed;
+mod token;
+mod wake;
+mod unheard;
 mod hostile;
 mod stream;
 mod upgrade;

@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::house::{House, KEY, RUNNING, eventually};
+use crate::house::{House, KEY, RUNNING, TOKEN, eventually};
 
 /// Answers 101, greets, and sends back whatever comes until `quit`.
 async fn echo(mut request: Request) -> Response<Body> {
@@ -46,9 +46,13 @@ async fn house() -> House {
 }
 
 async fn ask(house: &House, path: &str) -> (TcpStream, String) {
+    ask_with(house, path, &format!("authorization: Bearer {KEY}\r\n")).await
+}
+
+async fn ask_with(house: &House, path: &str, headers: &str) -> (TcpStream, String) {
     let mut client = house.client().await;
     let request = format!(
-        "GET /toolbox/{RUNNING}{path} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\nconnection: Upgrade\r\n\
+        "GET /toolbox/{RUNNING}{path} HTTP/1.1\r\nhost: a\r\n{headers}connection: Upgrade\r\n\
          upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\
          sec-websocket-protocol: X-Daytona-Pty-Exit-Control\r\n\r\n"
     );
@@ -121,4 +125,15 @@ async fn shutdown_ends_a_tunnel() {
     assert!(house.tasks.finish(Duration::from_secs(5)).await.is_empty());
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest).await;
+}
+
+#[tokio::test]
+async fn a_browser_opens_a_tunnel_with_the_token_in_its_address() {
+    let house = house().await;
+    let path = format!("/ws?DAYTONA_SANDBOX_AUTH_KEY={TOKEN}");
+    let (mut client, head) = ask_with(&house, &path, "origin: https://page.example\r\n").await;
+    assert!(head.starts_with("http/1.1 101"), "{head}");
+    expect(&mut client, "hello").await;
+    let (_, head) = ask_with(&house, "/ws?DAYTONA_SANDBOX_AUTH_KEY=wrong", "").await;
+    assert!(head.starts_with("http/1.1 401"), "{head}");
 }

@@ -23,7 +23,7 @@ const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What all files of a layer may claim to hold together.
 const MOST_BYTES: u64 = 64 << 30;
 /// How deep directories may lie in one another; the deepest package trees in the wild stay far below.
-const MOST_DEPTH: usize = 256;
+pub(crate) const MOST_DEPTH: usize = 256;
 /// Blocks of zeros of this size become holes.
 const BLOCK_BYTES: usize = 64 * 1024;
 

@@ -7,8 +7,10 @@ use linux::nft::rule::{End, Statement};
 use linux::nft::set::Element;
 use types::sandbox;
 
-use crate::net::policy::{
-    ALLOWED, ANSWERS, BLOCKED, LINGERING, LISTED, MEMBERS, OPEN, PACE, PINNED, RANGES, REFUSED,
+use crate::net::group;
+use crate::net::sets::{
+    ALLOWED, ANSWERS, BLOCKED, GROUPS, LINGERING, LISTED, MATES, MEMBERS, NAMED, OPEN, PACE, PINNED, RANGES,
+    REFUSED,
 };
 
 /// A sandbox's end of the wire.
@@ -19,6 +21,19 @@ pub(super) struct Wire {
     pub(super) link: String,
     /// The address inside.
     pub(super) address: Ipv4Addr,
+}
+
+/// Returns the sets that a sandbox's link is in under a policy, being linked with others or not.
+pub(super) fn classes(policy: &sandbox::Network, linked: bool) -> Vec<&'static str> {
+    let mut sets = match (policy.block_all, policy.listed(), linked) {
+        (true, _, false) => return vec![REFUSED, BLOCKED],
+        (true, _, true) => vec![BLOCKED, LISTED],
+        (false, true, _) => vec![LISTED],
+        (false, false, true) => vec![OPEN, NAMED],
+        (false, false, false) => vec![OPEN],
+    };
+    sets.extend([REFUSED, ALLOWED, PACE]);
+    sets
 }
 
 /// An address that the resolver gave out.
@@ -58,22 +73,20 @@ impl Wire {
         if has { vec![self.ranges(), self.answers()] } else { Vec::new() }
     }
 
-    /// Lets through what the policy allows. Nothing may be in force for the link before.
-    pub(super) fn grant(&self, transaction: &mut Transaction, policy: &sandbox::Network) {
-        transaction.add_elements(REFUSED, &[self.key()]);
-        if policy.block_all {
-            transaction.add_elements(BLOCKED, &[self.key()]);
-            return;
-        }
-        transaction.add_elements(ALLOWED, &[self.key()]);
-        transaction.add_elements(PACE, &[self.key()]);
+    /// Lets through what the policy allows, and what goes to the sandboxes of the group with this number. Nothing may
+    /// be in force for the link before.
+    pub(super) fn grant(&self, transaction: &mut Transaction, policy: &sandbox::Network, group: Option<u32>) {
         transaction.add_elements(MEMBERS, &[self.member()]);
-        if !policy.listed() {
-            transaction.add_elements(OPEN, &[self.key()]);
-            return;
+        for set in classes(policy, group.is_some()) {
+            transaction.add_elements(set, &[self.key()]);
         }
-        transaction.add_elements(LISTED, &[self.key()]);
-        if policy.allow_list.is_empty() {
+        if let Some(number) = group {
+            for (map, element) in self.doors(number) {
+                transaction.add_elements(map, &[element]);
+            }
+            transaction.add_elements(&group::mates(number), &[Element::Address(self.address)]);
+        }
+        if self.chains(policy).is_empty() {
             return;
         }
         let (ranges, answers) = (self.ranges(), self.answers());
@@ -90,11 +103,29 @@ impl Wire {
         transaction.add_elements(ANSWERS, &[Element::LinkJump(self.link.clone(), answers)]);
     }
 
-    /// Takes back everything but the counters, whether it is there or not, and the chains that came with a policy.
-    pub(super) fn revoke(&self, transaction: &mut Transaction, policy: Option<&sandbox::Network>) {
+    /// The elements that lead from the link into the chains of its group.
+    fn doors(&self, number: u32) -> [(&'static str, Element); 2] {
+        let door = |chain| Element::LinkJump(self.link.clone(), chain);
+        [(GROUPS, door(group::passage(number))), (MATES, door(group::mates(number)))]
+    }
+
+    /// Takes back everything but the counters, whether it is there or not, and the chains that came with a policy. A
+    /// group's own must be there.
+    pub(super) fn revoke(
+        &self,
+        transaction: &mut Transaction,
+        policy: Option<&sandbox::Network>,
+        group: Option<u32>,
+    ) {
         transaction.remove_elements(MEMBERS, &[self.member()]);
-        for set in [OPEN, LISTED, BLOCKED] {
+        for set in [OPEN, LISTED, NAMED, BLOCKED] {
             transaction.remove_elements(set, &[self.key()]);
+        }
+        if let Some(number) = group {
+            for (map, element) in self.doors(number) {
+                transaction.remove_elements(map, &[element]);
+            }
+            transaction.remove_elements(&group::mates(number), &[Element::Address(self.address)]);
         }
         if policy.is_none_or(|policy| self.chains(policy).is_empty()) {
             return;

@@ -1,4 +1,5 @@
-//! The host's own resolver for sandboxes with a list: it answers listed names only, and pins what it answers.
+//! The host's own resolver for sandboxes with a list, which answers listed names only and pins what it answers, and for
+//! sandboxes that are linked, which find each other by name here. For those without a list it hands the rest on.
 //!
 //! It listens on the host's end of each such sandbox's link and nowhere else, so one sandbox's flood fills no other's
 //! queue. One thread with an asynchronous loop serves all: many slow lookups at a time cost no threads, and no sandbox
@@ -33,6 +34,15 @@ const PORTS: std::ops::Range<u16> = 20_053..20_085;
 /// Connections that wait to be accepted, of one sandbox.
 const BACKLOG: i32 = 16;
 
+/// Who is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Servers {
+    /// The host's own name servers, for sandboxes with a list.
+    pub(super) upstreams: Vec<SocketAddr>,
+    /// Those that sandboxes without a list ask by themselves when they are not linked.
+    pub(super) usual: Vec<SocketAddr>,
+}
+
 /// The thread; it ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Resolver {
@@ -62,13 +72,16 @@ impl Resolver {
     pub(super) fn start(
         rules: Arc<Rules>,
         ledger: Arc<Ledger>,
-        servers: Vec<SocketAddr>,
+        servers: Servers,
         random: Arc<dyn Random>,
     ) -> Result<Self, NetError> {
         const NAME: &str = "net-resolver";
         let failed = |source| NetError::Thread { name: NAME, source };
         let port = rules.policy.resolver_port;
-        let desk = Arc::new(Desk::new(rules, ledger, Upstream { servers, random }));
+        let Servers { upstreams, usual } = servers;
+        let upstream = Upstream { servers: upstreams, random: random.clone() };
+        let relay = Upstream { servers: usual, random };
+        let desk = Arc::new(Desk::new(rules, ledger, upstream, relay));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (commands, received) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name(NAME.to_owned());

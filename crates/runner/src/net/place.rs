@@ -6,7 +6,21 @@ use types::sandbox;
 
 use crate::net::access::Pinned;
 use crate::net::ledger::Packets;
+use crate::net::membership::Membership;
 use crate::net::pins::Pins;
+
+/// A sandbox that runs already when the network is opened.
+#[derive(Debug, Clone)]
+pub struct Running {
+    /// Its id.
+    pub sandbox_id: String,
+    /// Its place in the pool.
+    pub index: u32,
+    /// What it may reach.
+    pub policy: sandbox::Network,
+    /// Whom it is linked with.
+    pub membership: Membership,
+}
 
 /// A sandbox in its place.
 #[derive(Debug, Clone)]

@@ -7,44 +7,21 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use linux::nft::rule::{End, Side, Statement, Transport};
-use linux::nft::set::{Element, KeyKind, Limit};
+use linux::nft::set::Element;
 use linux::nft::{Family, Hook, Transaction};
 use types::network::Ipv4Network;
 
 use crate::net::address::Names;
 use crate::net::denied::Denied;
+use crate::net::group;
 use crate::net::range;
 use crate::net::reason::Reason;
+use crate::net::sets::{
+    ALLOWED, ANSWERS, BLOCKED, GROUPS, LINGERING, LISTED, MATES, MEMBERS, NAMED, OPEN, PACE, PINNED, RANGES,
+    REACHABLE, REFUSED, RESOLVERS, SETS,
+};
 
-/// The links that something passes, each with its address.
-pub(super) const MEMBERS: &str = "members";
-/// The links of sandboxes without a list.
-pub(super) const OPEN: &str = "open";
-/// The links of sandboxes with a list.
-pub(super) const LISTED: &str = "listed";
-/// The links of sandboxes whose network is shut: only to tell why.
-pub(super) const BLOCKED: &str = "blocked";
-/// Leads from a link to the chain with the networks on its sandbox's list, and to the one for the answers from there.
-pub(super) const RANGES: &str = "ranges";
-pub(super) const ANSWERS: &str = "answers";
-/// The links with addresses that the resolver gave out lately, where new connections may go.
-pub(super) const PINNED: &str = "pinned";
-/// The same for longer, for connections that are open already.
-pub(super) const LINGERING: &str = "lingering";
-/// Count, link by link, and limit what is told.
-pub(super) const REFUSED: &str = "refused";
-pub(super) const ALLOWED: &str = "allowed";
-/// Limits, link by link, how many connections begin.
-pub(super) const PACE: &str = "pace";
-const REACHABLE: &str = "reachable";
-const RESOLVERS: &str = "resolvers";
 pub(super) const DOMAIN_PORT: u16 = 53;
-
-/// What is told of one sandbox: enough to see what it tries, too little to be a burden.
-const REFUSED_LIMIT: Limit = Limit { per_second: 5, burst: 64 };
-const ALLOWED_LIMIT: Limit = Limit { per_second: 2, burst: 64 };
-/// Every connection stays in the host's table for half a minute and more, and the table is everybody's.
-const PACE_LIMIT: Limit = Limit { per_second: 500, burst: 4000 };
 
 /// What the rules of one instance are made from.
 #[derive(Debug, Clone)]
@@ -58,6 +35,13 @@ pub(super) struct Policy {
     pub(super) resolver_port: u16,
     /// Where packets are reported; `None` where this kernel cannot.
     pub(super) log_group: Option<u16>,
+}
+
+/// What belongs to nobody any more. All sets that come and go are of one kind.
+#[derive(Debug, Default)]
+pub(super) struct Stale {
+    pub(super) chains: Vec<String>,
+    pub(super) sets: Vec<String>,
 }
 
 /// A chain of rules; one without a hook is jumped to.
@@ -88,11 +72,11 @@ impl Policy {
     /// Returns the transaction that replaces all rules by these, without what belongs to one sandbox; `behind` adds
     /// that. `in_place`, packets meet the old rules or the new ones, never none; the kernel refuses that when the
     /// table is of a version with other kinds of chains or sets, and only then it is replaced as a whole. Of the
-    /// chains that are there, `stale` go.
+    /// chains and sets that are there, `stale` go.
     pub(super) fn install(
         &self,
         in_place: bool,
-        stale: &[String],
+        stale: &Stale,
         behind: impl FnOnce(&mut Transaction),
     ) -> Transaction {
         let mut transaction = self.transaction();
@@ -109,8 +93,11 @@ impl Policy {
             transaction.renew_set(name, kind);
         }
         if in_place {
-            for chain in stale {
+            for chain in &stale.chains {
                 transaction.delete_chain(chain);
+            }
+            for set in &stale.sets {
+                transaction.delete_set(set, group::KIND);
             }
         }
         let denied: Vec<Ipv4Network> = self.denied.iter().map(|denied| denied.network).collect();
@@ -136,22 +123,22 @@ impl Policy {
 
     /// The rules, in the order of a packet's way. Chains that are jumped to come first, as the kernel wants them.
     fn chains(&self) -> Vec<Chain> {
-        use Statement::{Accept, Counter, Drop, Established, Jump, LinkIn, Masquerade, Port, RedirectTo};
+        use Statement::{Accept, Counter, Drop, Established, Jump, Masquerade};
         let from = || Statement::LinkPrefix(Side::In, self.names.link_prefix.clone());
         let to = || Statement::LinkPrefix(Side::Out, self.names.link_prefix.clone());
         let outward = Statement::LinkPrefixNot(Side::Out, self.names.link_prefix.clone());
         let hooked = |name: &str, hook, rules| Chain { name: name.to_owned(), hook: Some(hook), rules };
         let pool = Statement::AddressWithin(End::Source, self.pool.address, self.pool.prefix_length);
-        let lookup = |transport| {
-            let port = Port(transport, DOMAIN_PORT);
-            vec![LinkIn(Side::In, LISTED.to_owned()), port, RedirectTo(self.resolver_port)]
-        };
         let mut chains: Vec<Chain> = Reason::REFUSALS.iter().map(|reason| self.refusal(*reason)).collect();
         chains.extend([
-            self.counted(),
-            opening(),
+            self.counted(Reason::Allowed),
+            self.counted(Reason::Linked),
+            opening(Reason::Allowed),
+            opening(Reason::Linked),
+            linked(),
             allowance(),
             asked(),
+            shut(),
             claim(),
             unrestricted(),
             listed_tcp(),
@@ -163,8 +150,7 @@ impl Policy {
             self.to_us(),
             // Before connection tracking: a blocked or lying sandbox does not even cost an entry there.
             hooked("arriving", Hook::RawPrerouting, vec![vec![from(), Jump("claim".to_owned())]]),
-            // Whom a sandbox with a list asks for names, it is our resolver that answers.
-            hooked("asking", Hook::DestinationNat, vec![lookup(Transport::Udp), lookup(Transport::Tcp)]),
+            hooked("asking", Hook::DestinationNat, self.asking()),
             hooked("to_host", Hook::Input, vec![vec![from(), Jump("to_us".to_owned())]]),
             hooked(
                 "through",
@@ -189,9 +175,9 @@ impl Policy {
         Chain { name: reason.chain(), hook: None, rules }
     }
 
-    fn counted(&self) -> Chain {
-        let rules = vec![self.meter(ALLOWED, Reason::Allowed), vec![Statement::Accept]];
-        Chain { name: "counted".to_owned(), hook: None, rules }
+    fn counted(&self, reason: Reason) -> Chain {
+        let rules = vec![self.meter(ALLOWED, reason), vec![Statement::Accept]];
+        Chain { name: reason.chain(), hook: None, rules }
     }
 
     fn meter(&self, set: &str, reason: Reason) -> Vec<Statement> {
@@ -202,9 +188,10 @@ impl Policy {
 
     /// Where a sandbox's packets may go. No shortcut for accepted connections: a change counts at once.
     fn outbound(&self) -> Chain {
-        use Statement::{AddressWithin, Counter, Drop, Goto, Invalid, LinkIn, LinkPrefix};
+        use Statement::{AddressWithin, Counter, Drop, Goto, Invalid, LinkIn, LinkPrefix, LinkVerdict};
         let within_pool = AddressWithin(End::Destination, self.pool.address, self.pool.prefix_length);
         let rules = vec![
+            vec![within_pool.clone(), LinkVerdict(Side::In, GROUPS.to_owned())],
             vec![LinkPrefix(Side::Out, self.names.link_prefix.clone()), refuse(Reason::Sandbox)],
             // Addresses of the pool that nobody has would otherwise leave through the default route.
             vec![within_pool, refuse(Reason::Sandbox)],
@@ -216,33 +203,36 @@ impl Policy {
         Chain { name: "outbound".to_owned(), hook: None, rules }
     }
 
+    /// Which questions for names it is our resolver that answers. A name server in a sandbox that the asker is linked
+    /// with is asked itself; one without a list may ask others than the usual ones itself, too.
+    fn asking(&self) -> Vec<Vec<Statement>> {
+        use Statement::{AddressIn, LinkIn, LinkVerdict, Port, RedirectTo};
+        let redirect = RedirectTo(self.resolver_port);
+        let usual = AddressIn(End::Destination, RESOLVERS.to_owned());
+        let mut rules = vec![vec![LinkVerdict(Side::In, MATES.to_owned())]];
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let (listed, port) = (LinkIn(Side::In, LISTED.to_owned()), Port(transport, DOMAIN_PORT));
+            rules.push(vec![listed, port.clone(), redirect.clone()]);
+            rules.push(vec![LinkIn(Side::In, NAMED.to_owned()), usual.clone(), port, redirect.clone()]);
+        }
+        rules
+    }
+
     /// What the host takes from a sandbox: questions that were redirected to its resolver.
     fn to_us(&self) -> Chain {
         use Statement::{Goto, LinkIn, Port, Redirected};
-        let question = |transport| {
-            let port = Port(transport, self.resolver_port);
-            vec![LinkIn(Side::In, LISTED.to_owned()), Redirected, port, Goto("asked".to_owned())]
-        };
-        let rules = vec![question(Transport::Udp), question(Transport::Tcp), vec![refuse(Reason::Host)]];
+        let mut rules = Vec::new();
+        for set in [LISTED, NAMED] {
+            for transport in [Transport::Udp, Transport::Tcp] {
+                let port = Port(transport, self.resolver_port);
+                let asked = Goto("asked".to_owned());
+                rules.push(vec![LinkIn(Side::In, set.to_owned()), Redirected, port, asked]);
+            }
+        }
+        rules.push(vec![refuse(Reason::Host)]);
         Chain { name: "to_us".to_owned(), hook: None, rules }
     }
 }
-
-const SETS: [(&str, KeyKind); 13] = [
-    (MEMBERS, KeyKind::LinkAndAddress),
-    (OPEN, KeyKind::Link),
-    (LISTED, KeyKind::Link),
-    (BLOCKED, KeyKind::Link),
-    (RANGES, KeyKind::LinkVerdict),
-    (ANSWERS, KeyKind::LinkVerdict),
-    (PINNED, KeyKind::LinkAndAddressForAWhile),
-    (LINGERING, KeyKind::LinkAndAddressForAWhile),
-    (REFUSED, KeyKind::LinkMeter(REFUSED_LIMIT)),
-    (ALLOWED, KeyKind::LinkMeter(ALLOWED_LIMIT)),
-    (PACE, KeyKind::LinkMeter(PACE_LIMIT)),
-    (REACHABLE, KeyKind::AddressRange),
-    (RESOLVERS, KeyKind::Address),
-];
 
 fn refuse(reason: Reason) -> Statement {
     Statement::Goto(reason.chain())
@@ -255,15 +245,25 @@ fn allow() -> Statement {
 /// What the policy allows: a packet that opens a connection is looked at once more.
 fn allowance() -> Chain {
     let rules =
-        vec![vec![Statement::Opening, Statement::Goto("opening".to_owned())], vec![Statement::Accept]];
+        vec![vec![Statement::Opening, Statement::Goto(opening_of(Reason::Allowed))], vec![Statement::Accept]];
     Chain { name: "allow".to_owned(), hook: None, rules }
 }
 
+/// What goes to a sandbox that the sender is linked with.
+fn linked() -> Chain {
+    let opening = vec![Statement::Opening, Statement::Goto(opening_of(Reason::Linked))];
+    Chain { name: "linked".to_owned(), hook: None, rules: vec![opening, vec![Statement::Accept]] }
+}
+
 /// Counts and tells what opens a connection, unless too many were opened just before.
-fn opening() -> Chain {
+fn opening(reason: Reason) -> Chain {
     let paced = Statement::LinkIn(Side::In, PACE.to_owned());
-    let rules = vec![vec![paced, Statement::Goto("counted".to_owned())], vec![refuse(Reason::Pace)]];
-    Chain { name: "opening".to_owned(), hook: None, rules }
+    let rules = vec![vec![paced, Statement::Goto(reason.chain())], vec![refuse(Reason::Pace)]];
+    Chain { name: opening_of(reason), hook: None, rules }
+}
+
+fn opening_of(reason: Reason) -> String {
+    format!("opening_{}", reason.heading())
 }
 
 /// Questions to our resolver, which counts them itself.
@@ -279,13 +279,27 @@ fn asked() -> Chain {
 
 /// Whether a packet is what it claims to be; the first look at everything that a sandbox sends.
 fn claim() -> Chain {
-    use Statement::{Counter, Drop, LinkAndAddressNotIn, LinkIn, NotIpv4};
+    use Statement::{Counter, Drop, Goto, LinkAndAddressNotIn, LinkIn, NotIpv4};
     let rules = vec![
         vec![NotIpv4, Counter, Drop],
-        vec![LinkIn(Side::In, BLOCKED.to_owned()), refuse(Reason::Blocked)],
         vec![LinkAndAddressNotIn(Side::In, End::Source, MEMBERS.to_owned()), refuse(Reason::Spoofed)],
+        vec![LinkIn(Side::In, BLOCKED.to_owned()), Goto("shut".to_owned())],
     ];
     Chain { name: "claim".to_owned(), hook: None, rules }
+}
+
+/// What leaves a sandbox whose network is shut: packets to those that it is linked with, and questions for their names.
+fn shut() -> Chain {
+    use Statement::{Accept, LinkIn, LinkVerdict, Port};
+    let question =
+        |transport| vec![LinkIn(Side::In, LISTED.to_owned()), Port(transport, DOMAIN_PORT), Accept];
+    let rules = vec![
+        vec![LinkVerdict(Side::In, MATES.to_owned())],
+        question(Transport::Udp),
+        question(Transport::Tcp),
+        vec![refuse(Reason::Blocked)],
+    ];
+    Chain { name: "shut".to_owned(), hook: None, rules }
 }
 
 /// For sandboxes without a list: what the operator lets everyone reach, and the name servers.

@@ -1,10 +1,17 @@
 //! Why a packet was let through or refused: the headings under which rules report packets.
 
+/// What people are told of packets and names alike.
+pub(super) const LINK: &str = "link";
+pub(super) const NO_LIST: &str = "no allow list";
+pub(super) const BLOCKED: &str = "the network is blocked";
+
 /// A heading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
     /// It opened a connection that the policy allows.
     Allowed,
+    /// It opened a connection to a sandbox that its sender is linked with.
+    Linked,
     /// The sandbox's network is shut.
     Blocked,
     /// It did not carry the sandbox's own address.
@@ -26,7 +33,9 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// Every reason to refuse a packet.
+    /// Every reason to let a packet through.
+    pub(super) const ALLOWANCES: [Self; 2] = [Self::Allowed, Self::Linked];
+    /// Every reason to refuse one.
     pub(super) const REFUSALS: [Self; 9] = [
         Self::Blocked,
         Self::Spoofed,
@@ -43,6 +52,7 @@ impl Reason {
     pub(super) const fn heading(self) -> &'static str {
         match self {
             Self::Allowed => "allowed",
+            Self::Linked => "linked",
             Self::Blocked => "blocked",
             Self::Spoofed => "spoofed",
             Self::Sandbox => "sandbox",
@@ -57,13 +67,19 @@ impl Reason {
 
     /// Finds the reason of a heading.
     pub(super) fn of(heading: &[u8]) -> Option<Self> {
-        let all = Self::REFUSALS.into_iter().chain([Self::Allowed]);
+        let all = Self::REFUSALS.into_iter().chain(Self::ALLOWANCES);
         all.into_iter().find(|reason| reason.heading().as_bytes() == heading)
     }
 
-    /// Returns the chain that refuses for this reason.
+    /// Tells whether packets pass for this reason.
+    pub(super) fn allows(self) -> bool {
+        Self::ALLOWANCES.contains(&self)
+    }
+
+    /// Returns the chain that counts, and refuses or lets through, for this reason.
     pub(super) fn chain(self) -> String {
-        format!("refuse_{}", self.heading())
+        let verdict = if self.allows() { "count" } else { "refuse" };
+        format!("{verdict}_{}", self.heading())
     }
 }
 
@@ -73,7 +89,7 @@ mod tests {
 
     #[test]
     fn every_heading_leads_back_to_its_reason() {
-        for reason in Reason::REFUSALS.into_iter().chain([Reason::Allowed]) {
+        for reason in Reason::REFUSALS.into_iter().chain(Reason::ALLOWANCES) {
             assert_eq!(Reason::of(reason.heading().as_bytes()), Some(reason));
         }
         assert_eq!(Reason::of(b"refuse"), None);

@@ -19,10 +19,15 @@ use types::{Clock, sandbox};
 use crate::net::access::Wire;
 use crate::net::address::{self, Names, Pair};
 use crate::net::error::NetError;
+use crate::net::group;
 use crate::net::ledger::Packets;
+use crate::net::membership::{Groups, Membership};
 use crate::net::place::Place;
-use crate::net::policy::{DOMAIN_PORT, LISTED, MEMBERS, OPEN, Policy, REFUSED};
+use crate::net::policy::{DOMAIN_PORT, Policy};
 use crate::net::table::{self, Left};
+
+mod linking;
+mod upkeep;
 
 /// How the kernel says that a chain or a set cannot be renewed, because it exists and is of another kind.
 const OTHER_VERSION: [Errno; 4] = [Errno::EXIST, Errno::BUSY, Errno::INVAL, Errno::OPNOTSUPP];
@@ -39,6 +44,8 @@ pub(super) struct Rules {
 #[derive(Debug, Default)]
 struct State {
     places: BTreeMap<u32, Place>,
+    /// Who of them is linked with whom.
+    groups: Groups,
     /// Which place each link is of, by the link's number. Numbers are not used again, names are.
     links: HashMap<u32, u32>,
     /// The table as it was left.
@@ -61,9 +68,13 @@ impl Rules {
         policy: Policy,
         socket: Socket,
         clock: Arc<dyn Clock>,
-        running: impl Iterator<Item = (u32, Place)>,
+        running: impl Iterator<Item = (u32, Place, Membership)>,
     ) -> Self {
-        let state = State { places: running.collect(), ..State::default() };
+        let mut state = State::default();
+        for (index, place, membership) in running {
+            state.groups.join(index, &place.sandbox_id, &membership);
+            state.places.insert(index, place);
+        }
         Self { policy, clock, socket: Mutex::new(socket), state: Mutex::new(state) }
     }
 
@@ -153,16 +164,21 @@ impl Rules {
 
     fn install_state(&self, state: &mut State) -> Result<(), NetError> {
         self.look_at_counters(state);
-        let leftover = self.leftover_chains(state)?;
+        let leftover = self.find_stale(state)?;
+        let groups = state.groups.numbers();
         let now_ms = self.now_ms();
         let mut wires = Vec::with_capacity(state.places.len());
         for (index, place) in &mut state.places {
-            wires.push((self.wire(*index)?, place.policy.clone(), place.pins.left(now_ms)));
+            let group = state.groups.number(*index);
+            wires.push((self.wire(*index)?, place.policy.clone(), group, place.pins.left(now_ms)));
         }
         let install = |in_place| {
             let behind = |transaction: &mut Transaction| {
-                for (wire, policy, pins) in &wires {
-                    wire.grant(transaction, policy);
+                for number in &groups {
+                    group::open(transaction, *number);
+                }
+                for (wire, policy, group, pins) in &wires {
+                    wire.grant(transaction, policy, *group);
                     wire.pin(transaction, pins);
                 }
             };
@@ -178,16 +194,6 @@ impl Rules {
         }
         state.left = Some(self.look_at_table()?);
         Ok(())
-    }
-
-    /// Finds chains of the table that belong to nobody any more.
-    fn leftover_chains(&self, state: &State) -> Result<Vec<String>, NetError> {
-        let mut known = self.policy.chain_names();
-        for (index, place) in &state.places {
-            known.extend(self.wire(*index)?.chains(&place.policy));
-        }
-        let unknown = table::unknown_chains(&mut self.socket(), &self.policy, &known);
-        unknown.map_err(|source| self.error(source))
     }
 
     fn look_at_table(&self) -> Result<Left, NetError> {
@@ -214,18 +220,6 @@ impl Rules {
         Ok(true)
     }
 
-    /// Tells whether every sandbox has its elements. Those that are missing let less through, never more.
-    fn has_all_elements(&self, state: &State) -> bool {
-        let count = |set| table::count(&mut self.socket(), &self.policy, set);
-        let wanted = |test: fn(&sandbox::Network) -> bool| {
-            Some(state.places.values().filter(|place| test(&place.policy)).count())
-        };
-        count(MEMBERS) == wanted(|policy| !policy.block_all)
-            && count(OPEN) == wanted(|policy| !policy.block_all && !policy.listed())
-            && count(LISTED) == wanted(sandbox::Network::listed)
-            && count(REFUSED) == wanted(|_| true)
-    }
-
     /// Puts a sandbox's policy in force in its place. Addresses that were pinned for names that are listed no more
     /// go at once.
     pub(super) fn admit(&self, index: u32, mut place: Place) -> Result<(), NetError> {
@@ -234,32 +228,40 @@ impl Rules {
         let before = state.places.get(&index).cloned();
         let old_policy = before.as_ref().map(|before| before.policy.clone());
         let stranger = before.as_ref().is_some_and(|before| before.sandbox_id != place.sandbox_id);
+        if stranger {
+            self.leave(&mut state, index)?;
+        }
+        let group = state.groups.number(index);
         let gone = before.map(|before| place.inherit(before)).unwrap_or_default();
         let fill = |transaction: &mut Transaction| {
             if old_policy.is_some() {
-                wire.revoke(transaction, old_policy.as_deref());
+                wire.revoke(transaction, old_policy.as_deref(), group);
                 wire.unpin(transaction, &gone);
             }
             if stranger {
                 wire.forget(transaction);
             }
-            wire.grant(transaction, &place.policy);
+            wire.grant(transaction, &place.policy, group);
         };
         self.commit(&mut state, "put the rules in force for", &wire, fill)?;
         let listed = place.policy.listed();
         state.places.insert(index, place);
         // A sandbox that was not here has asked nothing yet.
         if old_policy.is_some_and(|before| before.listed() != listed) {
-            // Questions that are on their way to a name server take the other way from now on.
-            for transport in [Transport::Udp, Transport::Tcp] {
-                let forgotten =
-                    flow::forget_flows_to(&mut self.socket(), wire.address, transport, DOMAIN_PORT);
-                forgotten.map_err(|source| NetError::Link {
-                    action: "forget the questions of",
-                    link: wire.link.clone(),
-                    source,
-                })?;
-            }
+            self.forget_questions(&wire)?;
+        }
+        Ok(())
+    }
+
+    /// Has questions that are on their way to a name server take the other way from now on.
+    fn forget_questions(&self, wire: &Wire) -> Result<(), NetError> {
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let forgotten = flow::forget_flows_to(&mut self.socket(), wire.address, transport, DOMAIN_PORT);
+            forgotten.map_err(|source| NetError::Link {
+                action: "forget the questions of",
+                link: wire.link.clone(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -269,11 +271,12 @@ impl Rules {
         let wire = self.wire(index)?;
         let now_ms = self.now_ms();
         let mut state = self.state();
+        self.leave(&mut state, index)?;
         let place = state.places.get_mut(&index);
         let pins = place.map(|place| place.pins.left(now_ms)).unwrap_or_default();
         let policy = state.places.get(&index).map(|place| place.policy.clone());
         let fill = |transaction: &mut Transaction| {
-            wire.revoke(transaction, policy.as_deref());
+            wire.revoke(transaction, policy.as_deref(), None);
             wire.unpin(transaction, &pins);
             wire.forget(transaction);
         };

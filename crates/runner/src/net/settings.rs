@@ -7,7 +7,7 @@ use types::network::Ipv4Network;
 
 use crate::net::address::Names;
 use crate::net::denied::{self, Denied};
-use crate::net::dns;
+use crate::net::dns::{self, Servers};
 use crate::net::error::NetError;
 use crate::net::policy::{self, Policy};
 
@@ -45,12 +45,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Returns whom the host's own resolver asks.
-    pub(super) fn upstreams(&self) -> Vec<SocketAddr> {
-        if !self.upstreams.is_empty() {
-            return self.upstreams.clone();
-        }
-        self.resolvers.iter().map(|address| SocketAddr::from((*address, policy::DOMAIN_PORT))).collect()
+    /// Returns whom the host's own resolver asks, and to whom it hands on what sandboxes without a list ask.
+    pub(super) fn servers(&self) -> Servers {
+        let at_home = |address: &Ipv4Addr| SocketAddr::from((*address, policy::DOMAIN_PORT));
+        let usual: Vec<SocketAddr> = self.resolvers.iter().map(at_home).collect();
+        let upstreams = if self.upstreams.is_empty() { usual.clone() } else { self.upstreams.clone() };
+        Servers { upstreams, usual }
     }
 
     /// Gathers what the rules are made from.

@@ -9,7 +9,8 @@ use rustix::io::Errno;
 
 use crate::net::access::Pinned;
 use crate::net::ledger::Packets;
-use crate::net::policy::{ALLOWED, LINGERING, PINNED, Policy, REFUSED};
+use crate::net::policy::Policy;
+use crate::net::sets::{ALLOWED, LINGERING, PINNED, REFUSED};
 
 /// What tells whether somebody else changed the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,16 @@ pub(super) fn unknown_chains(
     let chains = inspect::list_chains(socket)?.into_iter();
     let ours = chains.filter(|chain| chain.table == policy.names.table && chain.family == Family::Inet);
     Ok(ours.map(|chain| chain.name).filter(|name| !known.contains(name)).collect())
+}
+
+/// Lists the sets of the table that are not among those that are `known`.
+pub(super) fn unknown_sets(
+    socket: &mut Socket,
+    policy: &Policy,
+    known: &[String],
+) -> Result<Vec<String>, CallError> {
+    let sets = inspect::list_sets(socket, Family::Inet, &policy.names.table)?.into_iter();
+    Ok(sets.filter(|name| !known.contains(name)).collect())
 }
 
 /// Counts the elements of a set; `None` when it is not there.

@@ -10,7 +10,7 @@ use linux::nflog::{Listener, Report};
 
 use crate::net::error::NetError;
 use crate::net::ledger::{Entry, Ledger};
-use crate::net::reason::Reason;
+use crate::net::reason::{BLOCKED, LINK, NO_LIST, Reason};
 use crate::net::rules::Rules;
 
 /// How long the end of the thread may be waited for.
@@ -77,14 +77,17 @@ fn judge(rules: &Rules, report: &Report<'_>) -> Option<(u32, Entry)> {
     let reason = Reason::of(report.heading)?;
     let headers = read(report.packet)?;
     let policy = rules.policy_of(index)?;
-    let name = rules.name_of(index, headers.destination);
+    let name = match reason {
+        Reason::Linked => rules.neighbour_at(index, headers.destination),
+        _ => rules.name_of(index, headers.destination),
+    };
     let entry = Entry {
         destination: headers.destination.to_string(),
         port: headers.port,
         protocol: word(headers.protocol),
         rule: describe(rules, reason, headers, &policy, name.as_deref()),
         name,
-        allowed: reason == Reason::Allowed,
+        allowed: reason.allows(),
     };
     Some((index, entry))
 }
@@ -98,13 +101,14 @@ fn describe(
 ) -> String {
     let destination = headers.destination;
     let text = match reason {
+        Reason::Linked => LINK,
         Reason::Allowed => return allowance(policy, destination, name),
         Reason::Denied => {
             let denied = rules.policy.denies(destination);
             return denied.unwrap_or_else(|| "denied by the operator".to_owned());
         }
         Reason::Spoofed => return format!("spoofed source {}", headers.source),
-        Reason::Blocked => "the network is blocked",
+        Reason::Blocked => BLOCKED,
         Reason::Sandbox => "address of another sandbox",
         Reason::Host => "address of the host",
         Reason::Lookup => "name server behind the resolver's back",
@@ -120,7 +124,7 @@ fn describe(
 
 fn allowance(policy: &types::sandbox::Network, destination: Ipv4Addr, name: Option<&str>) -> String {
     if !policy.listed() {
-        return "no allow list".to_owned();
+        return NO_LIST.to_owned();
     }
     if let Some(network) = policy.allow_list.iter().find(|network| network.contains(destination)) {
         return format!("network {network} on the allow list");

@@ -47,6 +47,24 @@ pub fn mount(path: &Path) -> Result<Disk, CallError> {
     mounted(loopback::attach(&file)?, "barrier")
 }
 
+/// Mounts the disk at `path`, which nobody would miss yet, as [`make`] does.
+pub fn mount_new(path: &Path) -> Result<Disk, CallError> {
+    let file = std::fs::File::options().read(true).write(true).open(path).context("open", path.display())?;
+    mounted(loopback::attach(&file)?, "nobarrier")
+}
+
+/// Opens the directory with what a sandbox has changed, on the disk at `path` that nobody uses and whose journal is
+/// empty. Nothing is written to it; it stays mounted as long as the directory is open.
+pub fn look_into(path: &Path) -> Result<OwnedFd, CallError> {
+    let device = loopback::attach(std::fs::File::open(path).context("open", path.display())?)?;
+    let options = [("source", device.path.as_str()), ("ro", "")];
+    let attributes = Attributes::MOUNT_ATTR_RDONLY | Attributes::MOUNT_ATTR_NODEV;
+    let mounted = mount::filesystem("ext4", &options, attributes)?;
+    drop(device);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(&mounted, "upper", flags, Mode::empty()).context("openat", "upper")
+}
+
 fn mounted(device: LoopDevice, barriers: &str) -> Result<Disk, CallError> {
     let attributes = Attributes::MOUNT_ATTR_NODEV | Attributes::MOUNT_ATTR_NOATIME;
     let options = [("source", device.path.as_str()), ("discard", ""), (barriers, "")];
@@ -75,6 +93,19 @@ pub fn set_barriers_in_use(path: &Path) -> Result<(), CallError> {
 /// Mounts a disk that a sandbox uses, and that is mounted in its namespace alone, once more: the same file system.
 fn mount_again(device: &str) -> Result<OwnedFd, CallError> {
     mount::filesystem("ext4", &[("source", device)], Attributes::empty())
+}
+
+/// Opens a directory of the disk at `path`, which a sandbox uses. The disk stays mounted as long as that is open.
+pub fn open_in_use(path: &Path) -> Result<OwnedFd, CallError> {
+    let mounted = mount_again(&device_of(path)?)?;
+    // Not as `directory` does, which would wait for a disk that is held.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(&mounted, ".", flags, Mode::empty()).context("openat", "disk")
+}
+
+fn device_of(path: &Path) -> Result<String, CallError> {
+    let device = loopback::find(path)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
+    device.context("find the loop device of", path.display())
 }
 
 impl Disk {
@@ -142,9 +173,7 @@ pub fn grow(path: &Path, bytes: u64) -> Result<(), CallError> {
 /// Makes the disk at `path` at least `bytes` large while a sandbox uses it. Fails with `EPERM`, having changed nothing,
 /// on a host whose root may not do that.
 pub fn grow_in_use(path: &Path, bytes: u64) -> Result<(), CallError> {
-    let device = loopback::find(path)?;
-    let device = device.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound));
-    let device = device.context("find the loop device of", path.display())?;
+    let device = device_of(path)?;
     let opened = std::fs::File::options().read(true).open(&device).context("open", &device)?;
     let before = growth::size_bytes(&opened)?;
     if before >= growth::rounded(bytes) {

@@ -11,6 +11,7 @@ use types::network::{DomainPattern, Ipv4Network};
 use types::sandbox::Network;
 
 use crate::error::RunnerError;
+use crate::net::Membership;
 
 /// Name of the record in a sandbox's directory.
 pub(crate) const RECORD_FILE: &str = "sandbox.json";
@@ -57,6 +58,12 @@ pub struct Spec {
     /// Names that it may reach, as text.
     #[serde(default)]
     pub domain_allow_list: Vec<String>,
+    /// Its name for people; whatever they like.
+    #[serde(default)]
+    pub name: String,
+    /// The sandbox of the same tenant that it is linked to.
+    #[serde(default)]
+    pub linked: Option<String>,
 }
 
 impl Spec {
@@ -78,6 +85,12 @@ impl Spec {
             })
         };
         read().unwrap_or_else(Network::blocked)
+    }
+
+    /// Returns with whom the sandbox is linked, and as whom.
+    pub fn membership(&self) -> Membership {
+        let (organization_id, name) = (self.organization_id.clone(), self.name.clone());
+        Membership { organization_id, owner_id: self.linked.clone(), name }
     }
 
     /// Writes what the sandbox may reach from now on.
@@ -107,12 +120,15 @@ pub struct Record {
     /// Why the first process ended, when nobody had asked for it; `None` once it is started again.
     #[serde(default)]
     pub ended: Option<String>,
+    /// The object that its files were brought back from; `None` once it is started again.
+    #[serde(default)]
+    pub restored: Option<String>,
 }
 
 impl Record {
     /// Begins the record of a sandbox that does not run yet.
     pub fn new(spec: Spec, index: u32) -> Self {
-        Self { spec, index, process: None, daemon_version: String::new(), ended: None }
+        Self { spec, index, process: None, daemon_version: String::new(), ended: None, restored: None }
     }
 }
 

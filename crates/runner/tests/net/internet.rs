@@ -11,7 +11,7 @@ use runner::net::Settings;
 use types::network::{DomainPattern, Ipv4Network};
 use types::sandbox;
 
-use crate::namespace::Namespace;
+use crate::namespace::{Namespace, try_run};
 use crate::world::{FAR, Sandbox, World};
 
 /// Where the host's own name server listens: on its loopback, at a port of its own.
@@ -307,6 +307,13 @@ impl Sandbox {
     pub(crate) fn lookup(&self, name: &str) -> Told {
         let bytes = question(&write_name(name), A);
         ask(&self.namespace, SocketAddr::from((FAR, 53)), &bytes).expect("an answer")
+    }
+
+    /// Tells whether an echo comes back.
+    pub(crate) fn pings(&self, address: Ipv4Addr) -> bool {
+        // The one in the machine's path need not be there.
+        let command = format!("ip netns exec {} /bin/busybox ping -c 1 -W 1 {address}", self.namespace.name);
+        try_run(&command).0
     }
 
     /// Tells whether a connection comes about.

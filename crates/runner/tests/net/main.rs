@@ -17,3 +17,4 @@ mod egress;
 mod upkeep;
 mod lifecycle;
 mod neighbour;
+mod linked;

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant};
 
-use runner::net::Running;
+use runner::net::{Membership, Running};
 use types::egress::{Decision, Egress};
 
 use crate::internet::{A, Internet, MIRROR, PORT, REFUSED, STRANGER, WEB, ask, list, question, write_labels};
@@ -292,6 +292,7 @@ fn many_lists_are_installed_at_once() {
             sandbox_id: sandbox_id(index),
             index,
             policy: list(&networks, &["*.example.com"]),
+            membership: Membership::default(),
         })
         .collect();
     let start = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use runner::net::{Attachment, NetError, Network, Running, Settings};
+use runner::net::{Attachment, Membership, NetError, Network, Running, Settings};
 use types::{SystemClock, SystemRandom, sandbox};
 
 use crate::namespace::Namespace;
@@ -59,8 +59,19 @@ impl World {
 
     /// The same under any policy.
     pub(crate) fn sandbox_under(&self, network: &Network, index: u32, policy: &sandbox::Network) -> Sandbox {
+        self.sandbox_as(network, index, &sandbox_id(index), policy)
+    }
+
+    /// The same with any id.
+    pub(crate) fn sandbox_as(
+        &self,
+        network: &Network,
+        index: u32,
+        id: &str,
+        policy: &sandbox::Network,
+    ) -> Sandbox {
         let namespace = Namespace::new(&format!("sandbox{index}"));
-        let id = sandbox_id(index);
+        let id = id.to_owned();
         let attached = self.host.run(|| network.attach(&id, index, namespace.pid(), policy));
         let link = attached.expect("the sandbox is attached");
         namespace.run(|| link.configure_inside()).expect("the inside is configured");
@@ -90,7 +101,8 @@ impl Sandbox {
     }
 
     pub(crate) fn running_under(&self, policy: &sandbox::Network) -> Running {
-        Running { sandbox_id: self.id.clone(), index: self.index, policy: policy.clone() }
+        let membership = Membership::default();
+        Running { sandbox_id: self.id.clone(), index: self.index, policy: policy.clone(), membership }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Ground {
     host: Option<Host>,
     pub(crate) home: TempDir,
     settings: Settings,
+    /// Tells it from the others of this process.
+    pub(crate) number: u8,
 }
 
 impl Drop for Ground {
@@ -50,37 +52,47 @@ pub(crate) fn daemon() -> Vec<u8> {
     std::fs::read(path).unwrap()
 }
 
+/// Describes the host that test process `process` has as its `number`.
+pub(crate) fn settings(home: &Path, process: u32, number: u8) -> Settings {
+    let instance = format!("{}{number}", process % 10_000);
+    Settings {
+        data_directory: home.canonicalize().unwrap(),
+        instance: format!("daytona-{instance}"),
+        spawner: vec![env!("CARGO_BIN_EXE_daytona-spawner").to_owned()],
+        id_ranges: 16,
+        id_base: 3_500_000_000 + u32::from(number) * 65_536 * 16,
+        network: net::Settings {
+            instance,
+            pool: format!("10.{}.{number}.0/24", 224 + process % 26).parse().unwrap(),
+            resolvers: vec![std::net::Ipv4Addr::new(192, 0, 2, 1)],
+            ..net::Settings::default()
+        },
+        resolvers: vec!["nameserver 192.0.2.1".to_owned()],
+        ready_disks: 1,
+        ready_disk_bytes: 1 << 30,
+        ready_cells: 0,
+        ready_cpu_thousandths: 1000,
+        ready_memory_bytes: 1 << 30,
+        processes: 64,
+        boot_timeout_ms: 20_000,
+        grace_ms: 1_000,
+    }
+}
+
 impl Ground {
     /// Makes a host with the tiny image.
     pub(crate) fn new() -> Self {
+        Self::at(tempfile::tempdir().unwrap())
+    }
+
+    /// Makes a host with the tiny image, whose files are in a directory.
+    pub(crate) fn at(home: TempDir) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let home = tempfile::tempdir().unwrap();
-        let instance = format!("{}{number}", std::process::id() % 10_000);
-        let settings = Settings {
-            data_directory: home.path().canonicalize().unwrap(),
-            instance: format!("daytona-{instance}"),
-            spawner: vec![env!("CARGO_BIN_EXE_daytona-spawner").to_owned()],
-            id_ranges: 16,
-            id_base: 3_500_000_000 + u32::from(number) * 65_536 * 16,
-            network: net::Settings {
-                instance,
-                pool: format!("10.{}.{number}.0/24", 224 + std::process::id() % 26).parse().unwrap(),
-                ..net::Settings::default()
-            },
-            resolvers: vec!["nameserver 192.0.2.1".to_owned()],
-            ready_disks: 1,
-            ready_disk_bytes: 1 << 30,
-            ready_cells: 0,
-            ready_cpu_thousandths: 1000,
-            ready_memory_bytes: 1 << 30,
-            processes: 64,
-            boot_timeout_ms: 20_000,
-            grace_ms: 1_000,
-        };
+        let settings = settings(home.path(), std::process::id(), number);
         let host = open(&settings);
         let archive = testkit::rootfs::tiny(home.path()).unwrap();
         import(&host, &archive, "tiny");
-        Self { host: Some(host), home, settings }
+        Self { host: Some(host), home, settings, number }
     }
 
     /// Lets go of the host as a crash does, and opens it again.
@@ -165,7 +177,7 @@ impl Ground {
     }
 }
 
-fn open(settings: &Settings) -> Host {
+pub(crate) fn open(settings: &Settings) -> Host {
     Host::open(settings.clone(), &daemon(), Arc::new(SystemClock), Arc::new(SystemRandom))
         .map_err(explain)
         .unwrap()
@@ -204,5 +216,7 @@ pub(crate) fn order() -> Spec {
         block_all: false,
         allow_list: Vec::new(),
         domain_allow_list: Vec::new(),
+        name: String::new(),
+        linked: None,
     }
 }

@@ -194,3 +194,60 @@ fn nothing_secret_is_printed() {
     let config = with(&[("ADMIN_API_KEY", "hunter2"), ("MAINTENANCE_MODE", "1")]).expect("resolves");
     assert!(!format!("{config:?}").contains("hunter2"));
 }
+
+#[test]
+fn a_bucket_is_said_whole_or_not_at_all() {
+    assert_eq!(with(&[("S3_REGION", "eu-1")]).expect("resolves").settings.bucket, None);
+    let whole = [
+        ("S3_ENDPOINT", "http://minio:9000/"),
+        ("S3_DEFAULT_BUCKET", "daytona"),
+        ("S3_ACCESS_KEY", "who"),
+        ("S3_SECRET_KEY", "hunter2"),
+    ];
+    let bucket = with(&whole).expect("resolves").settings.bucket.expect("a bucket");
+    assert_eq!(bucket.endpoint.as_deref(), Some("http://minio:9000"));
+    assert_eq!((bucket.bucket.as_str(), bucket.region.as_str()), ("daytona", "us-east-1"));
+    assert_eq!((bucket.access_key.expose(), bucket.secret_key.expose()), ("who", "hunter2"));
+    assert!(bucket.path_style && !format!("{bucket:?}").contains("hunter2"));
+    let amazon = with(&whole[1..]).expect("resolves").settings.bucket.expect("a bucket");
+    assert_eq!(amazon.endpoint, None);
+    for (missing, name) in [(1, "s3_default_bucket"), (2, "s3_access_key"), (3, "s3_secret_key")] {
+        let rest: Vec<_> = whole.into_iter().enumerate().filter(|(at, _)| *at != missing).collect();
+        let rest: Vec<_> = rest.into_iter().map(|(_, pair)| pair).collect();
+        let error = with(&rest).expect_err(name).to_string();
+        assert!(error.contains(name) && error.contains("said too"), "{error}");
+    }
+    for (name, value) in [
+        ("S3_DEFAULT_BUCKET", "../etc"),
+        ("S3_DEFAULT_BUCKET", "a/b/c"),
+        ("S3_DEFAULT_BUCKET", "UPPER"),
+        ("S3_DEFAULT_BUCKET", "ab"),
+        ("S3_ENDPOINT", "minio:9000"),
+        ("DAYTONA_SERVER_S3_PATH_STYLE", "yes"),
+    ] {
+        let pairs: Vec<_> =
+            whole.into_iter().filter(|(known, _)| *known != name).chain([(name, value)]).collect();
+        with(&pairs).expect_err(value);
+    }
+}
+
+#[test]
+fn quotas_bound_nothing_until_they_are_said() {
+    let quota = |pairs: &[(&str, &str)]| with(pairs).expect("resolves").settings.api.quota;
+    assert_eq!(quota(&[]), Quota::default());
+    let said = [
+        ("DEFAULT_ORG_QUOTA_TOTAL_CPU_QUOTA", "10"),
+        ("DEFAULT_ORG_QUOTA_TOTAL_MEMORY_QUOTA", "20"),
+        ("DEFAULT_ORG_QUOTA_TOTAL_DISK_QUOTA", "30"),
+        ("DAYTONA_SERVER_TOTAL_SANDBOX_QUOTA", "40"),
+    ];
+    let bounds = Quota { cpu: Some(10), memory_gib: Some(20), disk_gib: Some(30), sandboxes: Some(40) };
+    assert_eq!(quota(&said), bounds);
+    let lifted: Vec<_> = said.into_iter().chain([("DEFAULT_REGION_ENFORCE_QUOTAS", "false")]).collect();
+    assert_eq!(quota(&lifted), Quota::default());
+    let error = with(&[("DEFAULT_ORG_QUOTA_TOTAL_CPU_QUOTA", "0")]).expect_err("nothing could run");
+    assert!(error.to_string().ends_with("is `0`: must be a whole number from 1"), "{error}");
+    let limits =
+        with(&[("DEFAULT_ORG_QUOTA_MAX_CPU_PER_SANDBOX", "3")]).expect("resolves").settings.api.limits;
+    assert_eq!(limits.cpu, Some(3), "the name that the original deployment had");
+}

@@ -6,3 +6,6 @@ mod database;
 mod tenant;
 mod sandbox;
 mod list;
+mod paging;
+mod quota;
+mod changes;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use store::{Store, StoreError};
 use tempfile::TempDir;
 use testkit::{TestClock, app, sample};
+use types::resource::Resources;
 use types::sandbox::{Desired, Network, Observed, Sandbox};
 use types::{Clock as _, OrganizationId, SandboxId};
 
@@ -175,4 +176,55 @@ async fn a_standing_is_as_fresh_as_the_row() {
     let seen = Sandbox { observed: Observed::Stopped, ..written };
     let seen = store.sandbox_update_observed(seen).await.unwrap().unwrap();
     assert_eq!(store.sandbox_standing(seen.id).await.unwrap().unwrap().observed, Observed::Stopped);
+}
+
+/// Adds one to a number in a label, by compare-and-set on the row as it is, however often it takes.
+async fn add_one(store: &Store, id: SandboxId, key: &str) {
+    loop {
+        let mut row = store.sandbox_get(id).await.unwrap().unwrap();
+        let number: u32 = row.labels.get(key).map_or(0, |text| text.parse().unwrap());
+        row.labels.insert(key.to_owned(), (number + 1).to_string());
+        if store.sandbox_update_desired(row).await.unwrap().is_some() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_writers_of_equal_and_of_different_fields_lose_nothing() {
+    const WRITERS: u32 = 50;
+    const ROUNDS: u32 = 2;
+    let (store, _directory) = store().await;
+    let row = sandbox(1, "a");
+    store.sandbox_insert(&row).await.unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let (store, id) = (store.clone(), row.id);
+        writers.spawn(async move {
+            for round in 0..ROUNDS {
+                add_one(&store, id, "everybody").await;
+                add_one(&store, id, &format!("only-{writer}")).await;
+                // The engine writes too, and a use is noted without a new generation.
+                let seen = store.sandbox_get(id).await.unwrap().unwrap();
+                let resources_applied = Some(Resources { cpu: writer + 1, ..seen.resources });
+                let _ = store.sandbox_update_observed(Sandbox { resources_applied, ..seen }).await.unwrap();
+                let used = row_time(writer * ROUNDS + round);
+                store.sandbox_touch(id, used).await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = writers.join_next().await {
+        done.unwrap();
+    }
+    let now = store.sandbox_get(row.id).await.unwrap().unwrap();
+    assert_eq!(now.labels.get("everybody"), Some(&(WRITERS * ROUNDS).to_string()));
+    for writer in 0..WRITERS {
+        assert_eq!(now.labels.get(&format!("only-{writer}")), Some(&ROUNDS.to_string()));
+    }
+    assert_eq!(now.last_activity_at, row_time(WRITERS * ROUNDS - 1));
+    assert!(now.generation > row.generation + i64::from(2 * WRITERS * ROUNDS));
+}
+
+fn row_time(second: u32) -> types::Timestamp {
+    TestClock::default().now() + Duration::from_secs(second.into())
 }

@@ -1,4 +1,4 @@
-//! Starting, stopping and resizing.
+//! Starting, stopping, holding, archiving, repairing and resizing.
 
 use axum::Json as Answer;
 use axum::extract::State;
@@ -7,11 +7,13 @@ use daytona_wire::error::ErrorBody;
 
 use crate::caller::Writer;
 use crate::error::ApiError;
+use crate::lifecycle::{copy, power as rules};
 use crate::request::{Json, Query, Segments};
 use crate::state::ApiState;
-use crate::{lifecycle as rules, sandbox, view};
+use crate::{sandbox, view};
 
-/// Starts a stopped sandbox and answers once it takes commands, or a little later with the state it is in.
+/// Starts a stopped or archived sandbox, or lets a paused one go on, and answers once it takes commands, or a little later
+/// with the state it is in. What comes back from the archive is not waited for.
 #[utoipa::path(post, operation_id = "startSandbox", path = "/sandbox/{sandboxIdOrName}/start", tag = "sandbox",
     params(("sandboxIdOrName" = String, Path, description = "Id or name")),
     responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
@@ -23,7 +25,7 @@ pub(crate) async fn start(
     let (token, now) = (sandbox::auth_token(&state), state.clock.now());
     let change = |sandbox| rules::start(sandbox, &token, now);
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
-    let settled = sandbox::settle(&state, written).await?;
+    let settled = sandbox::settle_start(&state, written).await?;
     Ok(Answer(view::sandbox::full(settled, &state.settings)))
 }
 
@@ -57,4 +59,50 @@ pub(crate) async fn resize(
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let resized = sandbox::resize(&state, &caller, segments.sandbox(), asked).await?;
     Ok(Answer(view::sandbox::full(resized, &state.settings)))
+}
+
+/// Holds every process of a sandbox; its memory stays, and it uses no processor.
+#[utoipa::path(post, operation_id = "pauseSandbox", path = "/sandbox/{sandboxIdOrName}/pause", tag = "sandbox", params(("sandboxIdOrName" = String, Path, description = "Id or name")),
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn pause(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let now = state.clock.now();
+    let change = |sandbox| rules::pause(sandbox, now);
+    let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
+    let settled = sandbox::settle(&state, written).await?;
+    Ok(Answer(view::sandbox::full(settled, &state.settings)))
+}
+
+/// Brings the files of a stopped sandbox into the object storage, and off the host. Answers at once.
+#[utoipa::path(post, operation_id = "archiveSandbox", path = "/sandbox/{sandboxIdOrName}/archive", tag = "sandbox", params(("sandboxIdOrName" = String, Path, description = "Id or name")),
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn archive(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let written = sandbox::change(&state, &caller, segments.sandbox(), copy::archive).await?;
+    state.engine.wake_with(written.clone());
+    Ok(Answer(view::sandbox::full(written, &state.settings)))
+}
+
+/// Repairs a sandbox that is in error and can be repaired, and starts it.
+#[utoipa::path(post, operation_id = "recoverSandbox", path = "/sandbox/{sandboxIdOrName}/recover", tag = "sandbox", params(("sandboxIdOrName" = String, Path, description = "Id or name"),
+    ("skipStart" = Option<bool>, Query, description = "Leave it stopped")),
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn recover(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+    query: Query,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let skip_start = query.truth("skipStart")?.unwrap_or(false);
+    let (token, now) = (sandbox::auth_token(&state), state.clock.now());
+    let change = |sandbox| rules::recover(sandbox, skip_start, &token, now);
+    let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
+    let settled = sandbox::settle(&state, written).await?;
+    Ok(Answer(view::sandbox::full(settled, &state.settings)))
 }

@@ -4,11 +4,12 @@ use axum::Json as Answer;
 use axum::extract::State;
 use daytona_wire::api::sandbox as wire;
 use daytona_wire::error::ErrorBody;
-use types::sandbox::{Intervals, Sandbox};
+use types::sandbox::Sandbox;
 
 use crate::caller::Writer;
 use crate::callers::Caller;
 use crate::error::ApiError;
+use crate::lifecycle::timer;
 use crate::request::{Json, Segments};
 use crate::state::ApiState;
 use crate::{limits, sandbox, view};
@@ -39,7 +40,7 @@ pub(crate) async fn auto_stop(
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let auto_stop = limits::auto_stop(segments.integer("interval")?)?;
-    set_intervals(&state, &caller, &segments, |intervals| Intervals { auto_stop, ..intervals }).await
+    set(&state, &caller, &segments, |sandbox| Ok(timer::auto_stop(sandbox, auto_stop))).await
 }
 
 /// Sets after how many stopped minutes the sandbox is archived; 0 means the longest allowed.
@@ -52,7 +53,7 @@ pub(crate) async fn auto_archive(
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let auto_archive = limits::auto_archive(segments.integer("interval")?, &state.settings)?;
-    set_intervals(&state, &caller, &segments, |intervals| Intervals { auto_archive, ..intervals }).await
+    set(&state, &caller, &segments, |sandbox| Ok(timer::auto_archive(sandbox, auto_archive))).await
 }
 
 /// Sets after how many stopped minutes the sandbox is deleted; negative never, 0 as soon as it stops.
@@ -65,16 +66,58 @@ pub(crate) async fn auto_delete(
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let auto_delete = limits::auto_delete(segments.integer("interval")?)?;
-    set_intervals(&state, &caller, &segments, |intervals| Intervals { auto_delete, ..intervals }).await
+    set(&state, &caller, &segments, |sandbox| timer::auto_delete(sandbox, auto_delete)).await
 }
 
-async fn set_intervals(
+/// Sets after how many idle minutes the sandbox is paused; 0 never. At most one of this and the time before a stop is set:
+/// the later wish stands.
+#[utoipa::path(post, operation_id = "setAutoPauseInterval", path = "/sandbox/{sandboxIdOrName}/autopause/{interval}", tag = "sandbox", params(
+    ("sandboxIdOrName" = String, Path, description = "Id or name"), ("interval" = i64, Path, description = "Minutes")
+), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn auto_pause(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let auto_pause = limits::auto_pause(segments.integer("interval")?)?;
+    set(&state, &caller, &segments, |sandbox| timer::auto_pause(sandbox, auto_pause)).await
+}
+
+/// Sets how many minutes from now on the sandbox lives, whatever it does; 0 for ever.
+#[utoipa::path(post, operation_id = "setTtl", path = "/sandbox/{sandboxIdOrName}/ttl/{ttlMinutes}", tag = "sandbox", params(
+    ("sandboxIdOrName" = String, Path, description = "Id or name"), ("ttlMinutes" = i64, Path, description = "Minutes")
+), responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn time_to_live(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let minutes = limits::time_to_live(segments.integer("ttlMinutes")?)?;
+    let destroy_at = timer::end(minutes, state.clock.now())?;
+    set(&state, &caller, &segments, |sandbox| Ok(Sandbox { destroy_at, ..sandbox })).await
+}
+
+/// Replaces the secrets; none is built yet, so that only the empty list is taken.
+#[utoipa::path(put, operation_id = "updateSandboxSecrets", path = "/sandbox/{sandboxIdOrName}/secrets", tag = "sandbox",
+    params(("sandboxIdOrName" = String, Path, description = "Id or name")), request_body = wire::UpdateSandboxSecrets,
+    responses((status = 200, body = wire::Sandbox), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn secrets(
+    State(state): State<ApiState>,
+    Writer(caller): Writer,
+    segments: Segments,
+    Json(asked): Json<wire::UpdateSandboxSecrets>,
+) -> Result<Answer<wire::Sandbox>, ApiError> {
+    let found = sandbox::find(&state, &caller, segments.sandbox()).await?;
+    limits::secrets(&asked)?;
+    Ok(Answer(view::sandbox::full(found, &state.settings)))
+}
+
+async fn set(
     state: &ApiState,
     caller: &Caller,
     segments: &Segments,
-    set: impl Fn(Intervals) -> Intervals + Send + Sync,
+    change: impl Fn(Sandbox) -> Result<Sandbox, ApiError> + Send,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
-    let change = |sandbox: Sandbox| Ok(Sandbox { intervals: set(sandbox.intervals), ..sandbox });
     let written = sandbox::change(state, caller, segments.sandbox(), change).await?;
     Ok(Answer(view::sandbox::full(written, &state.settings)))
 }
@@ -106,7 +149,7 @@ pub(crate) async fn network(
     Json(asked): Json<wire::UpdateSandboxNetworkSettings>,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let change = |sandbox: Sandbox| {
-        Ok(Sandbox { network: sandbox::network(&asked, sandbox.network.clone())?, ..sandbox })
+        Ok(Sandbox { network: sandbox::network::changed(&asked, sandbox.network.clone())?, ..sandbox })
     };
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     let settled = sandbox::settle(&state, written).await?;

@@ -1,4 +1,5 @@
-//! One lookup: may it be asked, what comes back, and may that be told. What is told is pinned before.
+//! One lookup: is it a neighbour's name, may it be asked, what comes back, and may that be told. What is told of the
+//! world to a sandbox with a list is pinned before.
 
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +15,11 @@ use crate::net::ground;
 use crate::net::ledger::{Entry, Ledger};
 use crate::net::pins;
 use crate::net::policy::DOMAIN_PORT;
+use crate::net::reason::{BLOCKED, LINK, NO_LIST};
 use crate::net::rules::Rules;
 
+/// How long a program may believe where a neighbour is: after a stop and a start it may be elsewhere.
+const NEIGHBOUR_TTL_S: u32 = 5;
 /// Questions that all sandboxes together have with the host's name servers.
 const MOST_ASKED: usize = 512;
 /// How long the list of the host's own addresses is believed.
@@ -27,6 +31,7 @@ pub(super) struct Desk {
     rules: Arc<Rules>,
     ledger: Arc<Ledger>,
     upstream: Upstream,
+    relay: Upstream,
     asked: Semaphore,
     host: Mutex<Option<(Instant, Vec<Ipv4Addr>)>>,
 }
@@ -45,8 +50,8 @@ impl Outcome {
 }
 
 impl Desk {
-    pub(super) fn new(rules: Arc<Rules>, ledger: Arc<Ledger>, upstream: Upstream) -> Self {
-        Self { rules, ledger, upstream, asked: Semaphore::new(MOST_ASKED), host: Mutex::new(None) }
+    pub(super) fn new(rules: Arc<Rules>, ledger: Arc<Ledger>, upstream: Upstream, relay: Upstream) -> Self {
+        Self { rules, ledger, upstream, relay, asked: Semaphore::new(MOST_ASKED), host: Mutex::new(None) }
     }
 
     /// Returns the answer to what a sandbox sent, no longer than `longest`, or than the asker takes in a datagram;
@@ -56,7 +61,19 @@ impl Desk {
             Ok(question) => question,
             Err(refusal) => return refusal.0,
         };
-        let outcome = self.decide(index, &question).await;
+        let Some(policy) = self.rules.policy_of(index) else {
+            return Some(question.answer(message::REFUSED, &[], 0, message::DATAGRAM_BYTES.into()));
+        };
+        let outcome = match self.neighbour(index, &question) {
+            Some(outcome) => outcome,
+            None if !policy.listed() && !policy.block_all => {
+                if let Some(answer) = self.hand_on(index, &question, bytes, longest.is_some()).await {
+                    return Some(answer);
+                }
+                Outcome::empty(message::SERVER_FAILURE)
+            }
+            None => self.decide(index, &policy, &question).await,
+        };
         let longest = longest.unwrap_or_else(|| question.datagram_bytes());
         Some(question.answer(outcome.code, &outcome.addresses, outcome.ttl_s, longest))
     }
@@ -66,13 +83,40 @@ impl Desk {
         self.note(index, "any", "too many lookups at once".to_owned(), false);
     }
 
-    async fn decide(&self, index: u32, question: &Question) -> Outcome {
+    /// Answers for those that the sandbox is linked with, whatever the world says of their names.
+    fn neighbour(&self, index: u32, question: &Question) -> Option<Outcome> {
+        let name = question.name.text().filter(|_| question.class == message::CLASS_INTERNET)?;
+        let neighbour = self.rules.find_neighbour(index, &name)?;
+        self.note(index, &name, LINK.to_owned(), true);
+        let is_address = question.kind == message::TYPE_A;
+        let addresses = if is_address { vec![neighbour] } else { Vec::new() };
+        Some(Outcome { code: message::NO_ERROR, addresses, ttl_s: NEIGHBOUR_TTL_S })
+    }
+
+    /// Asks the usual name servers what a sandbox without a list would have asked them itself.
+    async fn hand_on(
+        &self,
+        index: u32,
+        question: &Question,
+        bytes: &[u8],
+        over_tcp: bool,
+    ) -> Option<Vec<u8>> {
+        let Ok(_permit) = self.asked.try_acquire() else {
+            self.overrun(index);
+            return None;
+        };
+        let answer = self.relay.relay(question, bytes, over_tcp).await;
+        let rule = if answer.is_some() { NO_LIST } else { "no usual name server answers" };
+        self.note(index, &question.name.shown(), rule.to_owned(), answer.is_some());
+        answer
+    }
+
+    async fn decide(&self, index: u32, policy: &sandbox::Network, question: &Question) -> Outcome {
         let refuse = |rule: &str| {
             self.note(index, &question.name.shown(), rule.to_owned(), false);
             Outcome::empty(message::REFUSED)
         };
-        let Some(policy) = self.rules.policy_of(index) else { return Outcome::empty(message::REFUSED) };
-        let (name, pattern) = match listed(&policy, question) {
+        let (name, pattern) = match listed(policy, question) {
             Ok(found) => found,
             Err(rule) => return refuse(rule),
         };
@@ -150,7 +194,10 @@ fn listed(policy: &sandbox::Network, question: &Question) -> Result<(String, Str
     let Some(name) = question.name.text() else {
         return Err("name with characters that no host has");
     };
-    if policy.block_all || policy.domain_allow_list.is_empty() {
+    if policy.block_all {
+        return Err(BLOCKED);
+    }
+    if policy.domain_allow_list.is_empty() {
         return Err("no domain on the allow list");
     }
     if question.class != message::CLASS_INTERNET {

@@ -39,7 +39,7 @@ pub(super) struct Name(Vec<u8>);
 /// What a sandbox asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Question {
-    id: u16,
+    pub(super) id: u16,
     recursion_desired: bool,
     /// The question's bytes, to be repeated as they were asked.
     asked: Vec<u8>,
@@ -180,6 +180,22 @@ fn read_name(bytes: &[u8], start: usize) -> Option<(Name, usize)> {
             _ => return None,
         }
     }
+}
+
+/// Gives a message another number.
+pub(super) fn renumber(bytes: &mut [u8], id: u16) {
+    if let Some(first) = bytes.first_chunk_mut::<2>() {
+        *first = id.to_be_bytes();
+    }
+}
+
+/// Returns the outcome of what a name server sent back for a question that was handed on under the number `id`; `None`
+/// when it is no answer to it.
+pub(super) fn read_outcome(bytes: &[u8], id: u16, question: &Question) -> Option<u8> {
+    let [flags, more_flags] = *bytes.get(2..)?.first_chunk()?;
+    let asked = bytes.get(HEADER_BYTES..)?.get(..question.asked.len())?;
+    let is_answer = number(bytes, 0)? == id && flags & 0xf8 == 0x80 && number(bytes, 4)? == 1;
+    (is_answer && asked.eq_ignore_ascii_case(&question.asked)).then_some(more_flags & 0x0f)
 }
 
 /// Writes the question that a name server is asked.

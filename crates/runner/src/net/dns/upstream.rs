@@ -9,13 +9,15 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 use types::Random;
 
-use crate::net::dns::message::{self, Answer, Name};
+use crate::net::dns::message::{self, Answer, Name, Question};
 
 /// How long one name server may take, and all of them together.
 const ONE: Duration = Duration::from_millis(1500);
 const ALL: Duration = Duration::from_millis(4500);
 /// How often all of them are asked.
 const ROUNDS: usize = 2;
+/// The longest datagram that is handed on.
+const DATAGRAM_BYTES: usize = 8 * 1024;
 /// The longest answer over TCP that is read.
 const LONGEST_BYTES: u16 = 16 * 1024;
 
@@ -44,14 +46,64 @@ impl Upstream {
         timeout(ALL, rounds).await.ok().flatten()
     }
 
-    async fn ask_one(&self, server: SocketAddr, name: &Name) -> Option<Answer> {
+    /// Hands a question on as it was asked, and returns what comes back, under the number that the asker gave it;
+    /// `None` when nobody answered in time.
+    pub(super) async fn relay(&self, question: &Question, bytes: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
+        let mut worst = None;
+        let rounds = async {
+            for server in self.servers.iter().cycle().take(self.servers.len() * ROUNDS) {
+                let relayed = timeout(ONE, self.relay_to(*server, question, bytes, over_tcp)).await;
+                match relayed.ok().flatten() {
+                    Some((message::SERVER_FAILURE | message::REFUSED, answer)) => worst = Some(answer),
+                    Some((_, answer)) => return Some(answer),
+                    None => {}
+                }
+            }
+            None
+        };
+        let best = timeout(ALL, rounds).await.ok().flatten();
+        best.or(worst).map(|mut answer| {
+            message::renumber(&mut answer, question.id);
+            answer
+        })
+    }
+
+    async fn relay_to(
+        &self,
+        server: SocketAddr,
+        question: &Question,
+        bytes: &[u8],
+        over_tcp: bool,
+    ) -> Option<(u8, Vec<u8>)> {
+        let id = self.draw_id();
+        let mut bytes = bytes.to_vec();
+        message::renumber(&mut bytes, id);
+        if over_tcp {
+            let answer = converse(server, &bytes).await?;
+            return Some((message::read_outcome(&answer, id, question)?, answer));
+        }
+        let socket = connect(server).await?;
+        socket.send(&bytes).await.ok()?;
+        let mut buffer = vec![0; DATAGRAM_BYTES];
+        loop {
+            let received = socket.recv(&mut buffer).await.ok()?;
+            let answer = buffer.get(..received).filter(|_| received < DATAGRAM_BYTES)?;
+            if let Some(outcome) = message::read_outcome(answer, id, question) {
+                return Some((outcome, answer.to_vec()));
+            }
+        }
+    }
+
+    fn draw_id(&self) -> u16 {
         let mut id = [0; 2];
         self.random.fill(&mut id);
-        let id = u16::from_be_bytes(id);
+        u16::from_be_bytes(id)
+    }
+
+    async fn ask_one(&self, server: SocketAddr, name: &Name) -> Option<Answer> {
+        let id = self.draw_id();
         let question = message::write_question(id, name);
-        // A socket of its own for each question: the kernel draws the port, and drops what comes from elsewhere.
-        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
-        socket.connect(server).await.ok()?;
+        let socket = connect(server).await?;
         socket.send(&question).await.ok()?;
         let mut buffer = vec![0; usize::from(message::DATAGRAM_BYTES)];
         loop {
@@ -67,13 +119,26 @@ impl Upstream {
     }
 }
 
+/// Opens a socket for one question: the kernel draws its port, and drops what comes from elsewhere.
+async fn connect(server: SocketAddr) -> Option<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await.ok()?;
+    socket.connect(server).await.ok()?;
+    Some(socket)
+}
+
 /// Asks over TCP for what did not fit into a datagram.
 async fn ask_again(server: SocketAddr, question: &[u8], id: u16, name: &Name) -> Option<Answer> {
+    let answer = converse(server, question).await?;
+    message::read_answer(&answer, id, name).filter(|answer| !answer.truncated)
+}
+
+/// Asks over TCP.
+async fn converse(server: SocketAddr, question: &[u8]) -> Option<Vec<u8>> {
     let mut stream = TcpStream::connect(server).await.ok()?;
     let length = u16::try_from(question.len()).ok()?;
     stream.write_all(&[&length.to_be_bytes(), question].concat()).await.ok()?;
     let length = stream.read_u16().await.ok().filter(|length| *length <= LONGEST_BYTES)?;
     let mut answer = vec![0; usize::from(length)];
     stream.read_exact(&mut answer).await.ok()?;
-    message::read_answer(&answer, id, name).filter(|answer| !answer.truncated)
+    Some(answer)
 }

@@ -1,0 +1,133 @@
+//! New sandboxes.
+
+use std::collections::BTreeMap;
+
+use daytona_wire::api::sandbox::CreateSandbox;
+use store::StoreError;
+use types::resource::Resources;
+use types::sandbox::{Backup, Desired, Intervals, Network, Observed, Sandbox};
+use types::{OrganizationId, SandboxId};
+
+use crate::callers::Caller;
+use crate::error::ApiError;
+use crate::lifecycle::{copy as rules, power, timer};
+use crate::sandbox::{network, row};
+use crate::settings::Region;
+use crate::state::ApiState;
+use crate::{limits, snapshot};
+
+/// Makes a sandbox and waits a while until it takes commands.
+pub(crate) async fn create(
+    state: &ApiState,
+    caller: &Caller,
+    asked: CreateSandbox,
+) -> Result<Sandbox, ApiError> {
+    let sandbox = draft(state, caller, asked).await?;
+    make(state, caller, sandbox).await
+}
+
+/// Writes a new row and waits a while until its sandbox takes commands. What cannot be made leaves nothing.
+pub(crate) async fn make(state: &ApiState, caller: &Caller, sandbox: Sandbox) -> Result<Sandbox, ApiError> {
+    state.store.sandbox_admit(&sandbox, &state.settings.quota).await.map_err(|error| match error {
+        StoreError::Taken { key, .. } => ApiError::NameTaken { name: key },
+        error => error.into(),
+    })?;
+    let sandbox = row::settle_for_good(state, sandbox).await?;
+    if sandbox.observed == Observed::Error {
+        let reason = sandbox.error_reason.unwrap_or_default();
+        // The caller learns the reason and no id: nobody would ever delete what this request made.
+        let id = sandbox.id.to_string();
+        let leaving = row::change(state, caller, &id, |row| power::delete(row, 0)).await?;
+        state.engine.wake_with(leaving);
+        return Err(ApiError::FailedToStart { reason });
+    }
+    Ok(sandbox)
+}
+
+/// Checks a request for a new sandbox and writes it out in full. What needs others comes last, so that a refused request
+/// touches nothing.
+async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Result<Sandbox, ApiError> {
+    limits::built(&asked)?;
+    let settings = &state.settings;
+    let mut sandbox = blank(state, caller.organization_id, asked.name.clone())?;
+    sandbox.user = asked.user.clone().unwrap_or_default();
+    limits::user(&sandbox.user)?;
+    sandbox.intervals = limits::intervals(&asked, settings)?;
+    sandbox.region = region(asked.target.as_deref(), &settings.region)?;
+    sandbox.network = network::fresh(&asked)?;
+    sandbox.env = asked.env.clone().unwrap_or_default();
+    limits::env(&sandbox.env)?;
+    sandbox.labels = asked.labels.clone().unwrap_or_default();
+    limits::labels(&sandbox.labels)?;
+    sandbox.public = asked.public.unwrap_or(false);
+    sandbox.queue_timeout = limits::queue_timeout_seconds(asked.queue_timeout)?;
+    let minutes = asked.ttl_minutes.map_or(Ok(0), limits::time_to_live)?;
+    sandbox.destroy_at = timer::end(minutes, sandbox.created_at)?;
+    if let Some(owner) = asked.linked_sandbox.as_deref().filter(|owner| !owner.is_empty()) {
+        let owner = row::find(state, caller, owner).await?;
+        rules::link(&owner, sandbox.intervals.auto_delete)?;
+        sandbox.linked_id = Some(owner.id);
+    }
+    let snapshot = asked.snapshot.as_deref().filter(|name| !name.is_empty());
+    let snapshot = snapshot::resolve(state, caller, snapshot.unwrap_or(&settings.default_snapshot)).await?;
+    sandbox.resources = limits::resources(&asked, snapshot.resources, settings)?;
+    Ok(Sandbox { snapshot: snapshot.name, image: snapshot.image, ..sandbox })
+}
+
+/// Returns a sandbox that is to be made, with an id, secrets and a time of its own and nothing else. Without a name it is
+/// called by its id.
+pub(crate) fn blank(
+    state: &ApiState,
+    organization_id: OrganizationId,
+    name: Option<String>,
+) -> Result<Sandbox, ApiError> {
+    let (id, now) = (SandboxId::random(state.random.as_ref()), state.clock.now());
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string());
+    limits::name(&name)?;
+    Ok(Sandbox {
+        id,
+        organization_id,
+        name,
+        snapshot: String::new(),
+        image: String::new(),
+        region: String::new(),
+        user: String::new(),
+        env: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        public: false,
+        network: Network::default(),
+        network_applied: None,
+        resources: Resources::default(),
+        resources_applied: None,
+        intervals: Intervals::default(),
+        desired: Desired::Started,
+        stop_forced: false,
+        observed: Observed::Absent,
+        error_reason: None,
+        failure: None,
+        recoverable: false,
+        recovering: false,
+        parent_id: None,
+        linked_id: None,
+        capture: None,
+        backup: Backup::default(),
+        destroy_at: None,
+        queue_timeout: None,
+        queue_timed_out_at: None,
+        signing_key: row::signing_key(state),
+        auth_token: row::auth_token(state),
+        daemon_version: None,
+        created_at: now,
+        updated_at: now,
+        last_activity_at: now,
+        generation: 1,
+    })
+}
+
+fn region(target: Option<&str>, region: &Region) -> Result<String, ApiError> {
+    match target {
+        None | Some("") => Ok(region.id.clone()),
+        Some(target) if target == region.id || target == region.name => Ok(region.id.clone()),
+        Some(target) => Err(ApiError::invalid(format!("Region {target} not found"))),
+    }
+}

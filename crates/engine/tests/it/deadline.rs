@@ -1,0 +1,228 @@
+//! Steps that take too long, hosts that are full, and sandboxes that are recovered.
+
+use std::time::{Duration, Instant};
+
+use engine::port::Class;
+use engine::{Deadlines, Settings};
+use testkit::Call;
+use types::Clock as _;
+use types::sandbox::{Desired, Network, Observed, Sandbox};
+
+use crate::house::{House, SOON, eventually};
+
+/// Much longer than the deadlines of these tests.
+const STUCK: Duration = Duration::from_mins(10);
+const SHORT: Duration = Duration::from_millis(40);
+
+fn impatient() -> Settings {
+    let deadlines = Deadlines {
+        starting: SHORT,
+        creating: SHORT,
+        restoring: SHORT,
+        snapshotting: SHORT,
+        backing_up: SHORT,
+        looking: SHORT,
+    };
+    Settings { deadlines, scan_period: Duration::from_hours(1), ..Settings::default() }
+}
+
+async fn ask(house: &House, engine: &engine::Engine, row: Sandbox) -> Option<Sandbox> {
+    let written = house.store.sandbox_update_desired(row).await.unwrap().unwrap();
+    engine.settle(written, SOON).await.unwrap()
+}
+
+fn told(row: &Sandbox) -> (&str, &str) {
+    let cause = row.failure.as_ref().map(|failure| failure.cause.as_str());
+    (row.error_reason.as_deref().unwrap_or_default(), cause.unwrap_or_default())
+}
+
+#[test]
+fn the_times_are_the_contracts() {
+    let Deadlines { starting, creating, restoring, snapshotting, .. } = Deadlines::default();
+    assert_eq!([starting, creating, restoring, snapshotting], [5, 15, 30, 60].map(Duration::from_mins));
+}
+
+#[tokio::test]
+async fn a_create_that_takes_too_long_ends_in_error_and_can_be_deleted() {
+    let house = House::new().await;
+    house.runner.delay("create", STUCK);
+    let engine = house.engine_with(impatient()).await;
+    let began = Instant::now();
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    assert_eq!((row.observed, row.recoverable), (Observed::Error, false));
+    assert_eq!(told(&row), ("timeout while creating", "timeout"));
+    assert_eq!(house.runner.take_calls(), [Call::Create], "it is not tried again");
+    assert_eq!(
+        ask(&house, &engine, Sandbox { desired: Desired::Destroyed, ..row }).await.map(|row| row.observed),
+        Some(Observed::Destroyed)
+    );
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_start_that_takes_too_long_keeps_its_files_and_is_recovered() {
+    let house = House::new().await;
+    let engine = house.engine_with(impatient()).await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
+    house.runner.delay("start", STUCK);
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Started, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.recoverable), ("error", true));
+    assert_eq!(told(&row), ("timeout while starting", "timeout"));
+    house.runner.heal();
+    house.runner.take_calls();
+    let wish = Sandbox { desired: Desired::Started, recovering: true, ..row };
+    assert_eq!(wish.reported(), "restoring");
+    let row = ask(&house, &engine, wish).await.unwrap();
+    assert_eq!((row.observed, row.recovering, row.failure), (Observed::Started, false, None));
+    assert_eq!(house.runner.take_calls(), [Call::Recover, Call::Start]);
+}
+
+#[tokio::test]
+async fn what_hangs_even_when_it_is_looked_at_is_told_too() {
+    let house = House::new().await;
+    let engine = house.engine_with(impatient()).await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
+    house.runner.delay("start", STUCK);
+    house.runner.delay("observe", STUCK);
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Started, ..row }).await.unwrap();
+    assert_eq!((row.observed, row.recoverable), (Observed::Error, true));
+}
+
+#[tokio::test]
+async fn a_restore_that_takes_too_long_is_recovered_from_the_backup() {
+    let house = House::new().await;
+    let engine = house.engine_with(impatient()).await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
+    assert_eq!(row.observed, Observed::Archived);
+    house.runner.delay("restore", STUCK);
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Started, ..row }).await.unwrap();
+    assert_eq!((row.observed, row.recoverable), (Observed::Error, true));
+    assert_eq!(told(&row), ("timeout while restoring", "timeout"));
+    house.runner.heal();
+    house.runner.take_calls();
+    // Without a start, as `skipStart` asks.
+    let row =
+        ask(&house, &engine, Sandbox { desired: Desired::Stopped, recovering: true, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.recoverable), ("stopped", false));
+    assert_eq!(house.runner.take_calls(), [Call::Restore]);
+    assert_eq!(house.runner.losses(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_archive_whose_backup_fails_stays_stopped_and_says_why() {
+    let house = House::new().await;
+    house.runner.fail("backup", &[Class::Reject]);
+    let engine = house.engine().await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.backup.state.as_str()), ("stopped", "Error"));
+    assert!(row.failure.is_some() && house.runner.observed(row.id) == Observed::Stopped);
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.failure), ("archived", None));
+}
+
+#[tokio::test]
+async fn a_pause_and_a_resume_that_fail_leave_it_as_it_was() {
+    let house = House::new().await;
+    house.runner.fail("pause", &[Class::Bug]);
+    let engine = house.engine().await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Paused, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.failure.is_some()), ("started", true));
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Paused, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.failure.clone()), ("paused", None));
+    house.runner.fail("resume", &[Class::Bug]);
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Started, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.failure.is_some()), ("paused", true));
+}
+
+#[tokio::test]
+async fn a_create_waits_for_room_as_long_as_it_was_asked_to_and_no_longer() {
+    let house = House::new().await;
+    house.runner.fail("create", &[Class::Retry; 500]);
+    let settings = Settings {
+        give_up_after: Duration::from_millis(1),
+        first_pause: Duration::from_millis(2),
+        scan_period: Duration::from_hours(1),
+        ..Settings::default()
+    };
+    let engine = house.engine_with(settings).await;
+    let row = house.insert(Sandbox { queue_timeout: Some(60), ..house.sandbox(1) }).await;
+    engine.wake(row.id);
+    house.clock.advance(Duration::from_secs(59));
+    let tries = std::cell::Cell::new(0);
+    eventually("three tries", async || {
+        tries.set(tries.get() + house.runner.take_calls().len());
+        tries.get() >= 3
+    })
+    .await;
+    let waiting = house.read(&row).await.unwrap();
+    assert_eq!((waiting.reported(), waiting.queue_timed_out_at), ("creating", None));
+    house.clock.advance(Duration::from_secs(1));
+    eventually("it is gone", async || house.store.sandbox_was_destroyed(row.id).await.unwrap()).await;
+    let gone = house.read(&row).await.unwrap();
+    assert_eq!((gone.reported(), gone.queue_timed_out_at), ("destroyed", Some(house.clock.now())));
+    assert_eq!(told(&gone), ("create as the test said: a cause", "host-full"));
+    assert!(gone.at_rest() && house.runner.is_empty());
+    // It stays readable for a day.
+    assert_eq!(
+        house.store.sandbox_find(gone.organization_id, &gone.id.to_string()).await.unwrap(),
+        Some(gone.clone())
+    );
+    let day = Duration::from_hours(24);
+    house.clock.advance(day);
+    let forgotten = house.clock.now() - day + Duration::from_millis(1);
+    assert_eq!(house.store.sandbox_purge(forgotten).await.unwrap(), 1);
+    assert_eq!(house.read(&gone).await, None);
+}
+
+#[tokio::test]
+async fn room_that_comes_in_time_is_taken() {
+    let house = House::new().await;
+    house.runner.fail("create", &[Class::Retry; 3]);
+    let engine = house.engine().await;
+    let row = house.insert(Sandbox { queue_timeout: Some(60), ..house.sandbox(1) }).await;
+    let row = engine.settle(row, SOON).await.unwrap().unwrap();
+    assert_eq!((row.observed, row.queue_timed_out_at), (Observed::Started, None));
+}
+
+#[tokio::test]
+async fn files_that_are_gone_come_back_from_a_completed_backup() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let pending =
+        types::sandbox::Backup { state: types::sandbox::BackupState::Pending, ..row.backup.clone() };
+    let row = ask(&house, &engine, Sandbox { backup: pending, ..row }).await.unwrap();
+    assert_eq!((row.backup.state.as_str(), row.backup.at), ("Completed", Some(house.clock.now())));
+    house.runner.put(row.id, Observed::Absent, Network::default());
+    engine.look(row.id).await.unwrap();
+    let row = house.read(&row).await.unwrap();
+    assert_eq!((row.observed, row.recoverable), (Observed::Error, true));
+    assert_eq!(told(&row).1, "files-missing");
+    let row =
+        ask(&house, &engine, Sandbox { desired: Desired::Started, recovering: true, ..row }).await.unwrap();
+    assert_eq!(row.observed, Observed::Started);
+}
+
+#[tokio::test]
+async fn a_backup_of_what_ran_on_is_made_again_before_the_files_go() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let pending =
+        types::sandbox::Backup { state: types::sandbox::BackupState::Pending, ..row.backup.clone() };
+    let row = ask(&house, &engine, Sandbox { backup: pending, ..row }).await.unwrap();
+    assert_eq!(row.backup.state.as_str(), "Completed");
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
+    assert_eq!(row.backup.state.as_str(), "None");
+    house.runner.take_calls();
+    let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
+    assert_eq!((row.reported(), row.backup.state.as_str()), ("archived", "Completed"));
+    assert_eq!(house.runner.take_calls(), [Call::Observe, Call::Backup, Call::Release]);
+    assert_eq!(house.runner.losses(), Vec::<String>::new());
+}

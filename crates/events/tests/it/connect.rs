@@ -1,0 +1,127 @@
+//! Coming in, staying and being put out.
+
+use std::time::Duration;
+
+use events::Settings;
+use types::sandbox::{Desired, Observed};
+
+use crate::ground::{ground, row};
+
+#[tokio::test]
+async fn a_good_key_is_let_in_and_a_wrong_one_is_told() {
+    let ground = ground(Settings::default()).await;
+    let mut client = ground.client("one").await;
+    client.send("2probe").await;
+    assert_eq!(client.text().await, "3probe");
+    client.send("41").await;
+    for said in [r#"40{"token":"three"}"#, "40", "40{}", r#"40{"token":7}"#, r#"40{"token":"a.b.c"}"#, "40[["]
+    {
+        let mut client = ground.socket().await;
+        assert!(client.text().await.starts_with("0{"));
+        client.send(said).await;
+        assert_eq!(client.text().await, r#"44{"message":"Unauthorized"}"#, "{said}");
+    }
+    ground.no_sockets().await;
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_checked_is_not_called_wrong() {
+    let ground = ground(Settings::default()).await;
+    *ground.directory.unavailable.lock().expect("lock") = true;
+    let mut client = ground.socket().await;
+    client.text().await;
+    client.send(r#"40{"token":"one"}"#).await;
+    assert_eq!(client.text().await, r#"44{"message":"Unavailable"}"#);
+}
+
+#[tokio::test]
+async fn there_is_one_namespace() {
+    let ground = ground(Settings::default()).await;
+    let mut client = ground.socket().await;
+    client.text().await;
+    client.send(r#"40/admin,{"token":"one"}"#).await;
+    assert_eq!(client.text().await, r#"44/admin,{"message":"Invalid namespace"}"#);
+    client.send(r#"40/,{"token":"one"}"#).await;
+    assert!(client.text().await.starts_with("40{"));
+}
+
+#[tokio::test]
+async fn pings_go_on_and_a_silent_client_is_dropped() {
+    let settings = Settings {
+        ping_interval: Duration::from_millis(30),
+        ping_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let ground = ground(settings).await;
+    let mut lively = ground.client("one").await;
+    for _ in 0..20 {
+        assert_eq!(lively.text().await, "2");
+        lively.send("3").await;
+    }
+    let mut silent = ground.client("one").await;
+    loop {
+        match silent.text().await.as_str() {
+            "2" => {}
+            "gone" | "close 0" => break,
+            other => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_put_out() {
+    let settings = Settings { connect_patience: Duration::from_millis(100), ..Settings::default() };
+    let ground = ground(settings).await;
+    let mut client = ground.socket().await;
+    client.text().await;
+    assert_eq!(client.text().await, "close 1008");
+    ground.no_sockets().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_ends_its_sockets_alone() {
+    let settings = Settings { check_period: Duration::from_millis(50), ..Settings::default() };
+    let ground = ground(settings).await;
+    let (mut one, mut two) = (ground.client("one").await, ground.client("two").await);
+    ground.directory.keys.lock().expect("lock").remove("one");
+    assert_eq!(one.text().await, "41");
+    assert_eq!(one.text().await, "close 1008");
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    ground.write(&row(1, 2, 1, Desired::Started, Observed::Absent));
+    assert_eq!(two.event().await.0, "sandbox.created");
+}
+
+#[tokio::test]
+async fn a_key_that_became_another_organisations_ends_its_sockets() {
+    let settings = Settings { check_period: Duration::from_millis(50), ..Settings::default() };
+    let ground = ground(settings).await;
+    let mut one = ground.client("one").await;
+    ground.directory.keys.lock().expect("lock").insert("one".to_owned(), crate::ground::organization(2));
+    assert_eq!(one.text().await, "41");
+}
+
+#[tokio::test]
+async fn a_short_trouble_with_the_rows_costs_no_socket_and_a_long_one_does() {
+    let settings = Settings { check_period: Duration::from_millis(100), ..Settings::default() };
+    let ground = ground(settings).await;
+    let mut client = ground.client("one").await;
+    *ground.directory.unavailable.lock().expect("lock") = true;
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    *ground.directory.unavailable.lock().expect("lock") = false;
+    ground.write(&row(1, 1, 1, Desired::Started, Observed::Absent));
+    assert_eq!(client.event().await.0, "sandbox.created");
+    *ground.directory.unavailable.lock().expect("lock") = true;
+    assert_eq!(client.text().await, "41");
+}
+
+#[tokio::test]
+async fn shutdown_sends_everybody_away() {
+    let ground = ground(Settings::default()).await;
+    let mut stranger = ground.socket().await;
+    stranger.text().await;
+    let mut client = ground.client("one").await;
+    let late = ground.tasks.finish(Duration::from_secs(5)).await;
+    assert_eq!(late, Vec::<&str>::new());
+    assert_eq!(client.text().await, "close 1001");
+    assert_eq!(stranger.text().await, "close 1001");
+}

@@ -1,0 +1,74 @@
+//! Snapshots of sandboxes: an image is made of what one has changed, and is forgotten again.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+
+use linux::errno::CallError;
+use linux::ext4::growth;
+
+use crate::backup::{self, Still};
+use crate::error::RunnerError;
+use crate::host::Host;
+use crate::sandbox::disk;
+use crate::table::Entry;
+
+const CAPTURE: &str = "take a snapshot";
+
+impl Host {
+    /// Makes the image `name` of the files that a sandbox has now, running, paused or stopped; returns how much it adds
+    /// to the image that the sandbox was made from. One that is here already is left as it is.
+    pub fn capture(&self, id: &str, name: &str) -> Result<u64, RunnerError> {
+        let images = &self.ground.images;
+        if let Some(added_bytes) = images.captured(name)? {
+            return Ok(added_bytes);
+        }
+        // The sandbox is free to go on from here.
+        let (still, base) =
+            self.with(id, |entry| Ok((self.still(CAPTURE, id, entry)?, base_of(id, entry)?)))?;
+        let upper = open_upper(&still).map_err(|source| failed(id, source))?;
+        images.capture(id, name, &base, &upper, still.first_id, || backup::unchanged(CAPTURE, id, &still))
+    }
+
+    /// Removes an image that was made of a sandbox, once no sandbox on this host was made from it and none that left it
+    /// for the object storage. Until then it stays, for those alone. One that is not here is forgotten already.
+    pub fn forget(&self, name: &str) -> Result<(), RunnerError> {
+        if self.ground.images.forget(name)? { self.collect_images() } else { Ok(()) }
+    }
+
+    /// Removes what nobody needs of images that were forgotten.
+    pub(crate) fn collect_images(&self) -> Result<(), RunnerError> {
+        self.ground.images.collect(|| {
+            let image = |id: String| {
+                let found = self
+                    .table
+                    .with(&id, |entry| Ok(entry.record.as_ref().map(|record| record.spec.image.clone())));
+                found.ok().flatten().flatten()
+            };
+            self.table.ids().into_iter().filter_map(image).collect::<BTreeSet<String>>()
+        })
+    }
+}
+
+fn failed(id: &str, source: CallError) -> RunnerError {
+    RunnerError::Kernel { action: CAPTURE, id: id.to_owned(), source }
+}
+
+fn base_of(id: &str, entry: &Entry) -> Result<String, RunnerError> {
+    let record = entry.record.as_ref();
+    record.map(|record| record.spec.image.clone()).ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
+}
+
+/// Opens the directory with what a sandbox has changed, on a disk that nobody writes to, nor will through this.
+fn open_upper(still: &Still) -> Result<std::os::fd::OwnedFd, CallError> {
+    let file = File::open(&still.path).map_err(|source| CallError {
+        call: "open",
+        operand: still.path.display().to_string(),
+        source,
+    })?;
+    if growth::needs_replay(&file)? {
+        // The host had lost its power: the kernel plays the journal back when it mounts.
+        drop(disk::mount(&still.path)?);
+        disk::wait_until_released(&still.path)?;
+    }
+    disk::look_into(&still.path)
+}

@@ -1,0 +1,190 @@
+//! A sandbox with the files of another: the disk is copied in a moment in which nobody writes to it, by sharing its
+//! blocks where the host's file system can.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use fs_err as fs;
+use linux::duplicate;
+use linux::errno::{CallError, Context as _};
+use linux::ext4::growth;
+use linux::ext4::owner::{self, Shift};
+use linux::mount;
+use rustix::fs::{FileType, OFlags, XattrFlags};
+use types::Random;
+
+use crate::error::RunnerError;
+use crate::host::Host;
+use crate::place::{self, IDS_PER_SANDBOX};
+use crate::sandbox::disk::{self, Disk};
+use crate::sandbox::spec::{self, DISK_FILE, Home, Spec};
+use crate::steps::Steps;
+use crate::table::Entry;
+
+/// How a disk was copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Nothing was: both share their blocks until one of them writes.
+    Shared,
+    /// This much data was.
+    Copied {
+        /// Holes not counted.
+        bytes: u64,
+    },
+}
+
+/// What a fork did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forked {
+    /// Version of the daemon of the child.
+    pub daemon_version: String,
+    /// How long the parent was held.
+    pub held: Duration,
+    /// How its disk was copied; `None` when the child was there already.
+    pub way: Option<Way>,
+}
+
+/// A copy of a disk that belongs to nobody yet; it goes with this unless it was taken.
+#[derive(Debug)]
+pub(crate) struct Copy {
+    /// Holds its file, and is what becomes a sandbox's directory.
+    pub(crate) directory: PathBuf,
+    /// The first id of its files.
+    id_base: u32,
+    /// The image that it lies over.
+    image: String,
+    disk_bytes: u64,
+    held: Duration,
+    way: Way,
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        // Gone when it was taken; what is left is removed at the next start.
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Host {
+    /// Makes and starts the sandbox of `spec` with the files that `parent_id` has now, running, paused or stopped. It
+    /// gets the parent's image, and its disk where that is larger than ordered. One that is there already is left as it is.
+    pub fn fork(&self, parent_id: &str, spec: &Spec) -> Result<Forked, RunnerError> {
+        let again = |daemon_version| Forked { daemon_version, held: Duration::ZERO, way: None };
+        let here = self.table.with(&spec.id, |entry| {
+            let image = entry.record.as_ref().map(|record| record.spec.image.clone());
+            image.map(|name| self.start_again(entry, spec, &self.image(&name)?)).transpose()
+        })?;
+        if let Some(version) = here.flatten() {
+            return Ok(again(version));
+        }
+        let mut steps = Steps::begin();
+        // The parent may go before the child is there, and its image with it.
+        let _uses = self.ground.images.used();
+        // The parent is not kept waiting for what follows, nor can two sandboxes wait for each other.
+        let copy = self.with(parent_id, |entry| self.copy(parent_id, entry))?;
+        steps.done("copy");
+        let disk_bytes = spec.disk_bytes.max(copy.disk_bytes);
+        let spec = Spec { image: copy.image.clone(), disk_bytes, ..spec.clone() };
+        let _uses = self.ground.images.used_if_captured(&spec.image);
+        let image = self.image(&spec.image)?;
+        let cell = self.cell().map_err(|error| error.of(&spec.id))?;
+        let (held, way) = (copy.held, Some(copy.way));
+        let version = self.admit(&spec, &image, cell, |home, index| self.take(&copy, home, &spec, index))?;
+        Ok(Forked { daemon_version: version, held, way })
+    }
+
+    /// Copies the disk of a sandbox into a directory of its own.
+    pub(crate) fn copy(&self, id: &str, entry: &mut Entry) -> Result<Copy, RunnerError> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let record = entry.record.clone().ok_or_else(|| RunnerError::Missing { id: id.to_owned() })?;
+        // Emptied at each start.
+        let name = format!("copy-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = self.settings.data_directory.join("pool").join(name);
+        let file = |source| RunnerError::File { action: "make", path: directory.clone(), source };
+        spec::make_directory(&directory).map_err(file)?;
+        let mut copy = Copy {
+            directory: directory.clone(),
+            id_base: place::first_id(self.settings.id_base, entry.index),
+            image: record.spec.image,
+            disk_bytes: record.spec.disk_bytes,
+            held: Duration::ZERO,
+            way: Way::Shared,
+        };
+        let path = directory.join(DISK_FILE);
+        let to = File::options().read(true).write(true).create_new(true).open(&path).map_err(file)?;
+        (copy.way, copy.held) = self.held(
+            id,
+            entry,
+            |from| rehearse(from, &to),
+            |from, way| {
+                match way {
+                    Way::Shared => duplicate::share(from, &to).map(drop)?,
+                    Way::Copied { .. } => duplicate::correct(from, &to).map(drop)?,
+                }
+                Ok(way)
+            },
+        )?;
+        Ok(copy)
+    }
+
+    /// Makes a copy the mounted disk of the sandbox at `home`, whose place is `index`.
+    fn take(&self, copy: &Copy, home: &Home, spec: &Spec, index: u32) -> Result<Disk, CallError> {
+        fs::rename(&copy.directory, &home.directory).context("rename", home.directory.display())?;
+        let path = home.disk();
+        let open = || File::options().read(true).write(true).open(&path).context("open", path.display());
+        let mut file = open()?;
+        if growth::needs_replay(&file)? {
+            // The parent's host had lost its power: the kernel plays the journal back when it mounts.
+            drop(disk::mount(&path)?);
+            disk::wait_until_released(&path)?;
+            file = open()?;
+        }
+        let to = place::first_id(self.settings.id_base, index);
+        owner::shift(&file, Shift { from: copy.id_base, to, count: IDS_PER_SANDBOX })?;
+        let mut identity = [0; 16];
+        self.random.fill(&mut identity);
+        owner::identify(&file, identity)?;
+        drop(file);
+        disk::grow(&path, spec.disk_bytes)?;
+        let disk = disk::mount_new(&path)?;
+        self.random.fill(&mut identity);
+        renew_overlay(&disk, identity)?;
+        renew_machine_id(&disk, &*self.random)?;
+        Ok(disk)
+    }
+}
+
+/// Copies a disk that is in use: what comes out is not whole, but most of it needs not be copied again.
+fn rehearse(from: &File, to: &File) -> Result<Way, CallError> {
+    if duplicate::share(from, to)? {
+        return Ok(Way::Shared);
+    }
+    duplicate::copy(from, to).map(|bytes| Way::Copied { bytes })
+}
+
+/// Gives the overlay that was over the disk an identity of its own: the kernel keeps it there, for statfs(2).
+fn renew_overlay(disk: &Disk, identity: [u8; 16]) -> Result<(), CallError> {
+    match rustix::fs::fsetxattr(&disk.upper, "trusted.overlay.uuid", &identity, XattrFlags::REPLACE) {
+        // Older kernels have none.
+        Ok(()) | Err(rustix::io::Errno::NODATA) => Ok(()),
+        Err(error) => Err(error).context("fsetxattr", "trusted.overlay.uuid"),
+    }
+}
+
+/// Gives a machine whose files came from another an id of its own (machine-id(5)), if it has one among the files that it
+/// changed. It is the only name of a machine on a sandbox's disk that the host knows of: host names and addresses are
+/// given at each start, and keys of other programs are theirs.
+fn renew_machine_id(disk: &Disk, random: &dyn Random) -> Result<(), CallError> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let Ok(file) = mount::open_inside(&disk.upper, "etc/machine-id", flags) else { return Ok(()) };
+    let status = rustix::fs::fstat(&file).context("fstat", "machine-id")?;
+    if !FileType::from_raw_mode(status.st_mode).is_file() || status.st_size != 33 {
+        return Ok(());
+    }
+    let mut id = [0; 16];
+    random.fill(&mut id);
+    let text = format!("{:032x}", u128::from_be_bytes(id));
+    rustix::io::pwrite(&file, text.as_bytes(), 0).map(drop).context("pwrite", "machine-id")
+}
