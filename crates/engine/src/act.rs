@@ -81,7 +81,7 @@ pub fn found(sandbox: &Sandbox, look: Look) -> Seen {
         // Making it afresh would hand out an empty disk as if nothing had been lost.
         Observed::Absent | Observed::Destroyed if sandbox.daemon_version.is_some() => {
             let reason = look.ended.unwrap_or_else(|| FILES_GONE.to_owned());
-            Seen::Failed { reason, recoverable: sandbox.backup.state == BackupState::Completed }
+            Seen::Failed { reason, recoverable: sandbox.backup.state == BackupState::Completed, files: false }
         }
         Observed::Absent | Observed::Destroyed => Seen::Absent,
         Observed::Unknown | Observed::Ended | Observed::Error | Observed::Archived => Seen::Unknown,

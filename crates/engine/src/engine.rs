@@ -33,6 +33,8 @@ pub struct Settings {
     pub purge_period: Duration,
     /// How many sandboxes are made or started at once.
     pub concurrent_starts: usize,
+    /// How many sandboxes are made of others at once.
+    pub concurrent_forks: usize,
     /// How many backups, restores and snapshots run at once.
     pub concurrent_copies: usize,
     /// How many stops, removals and other steps run at once.
@@ -55,6 +57,7 @@ impl Default for Settings {
             timer_period: Duration::from_secs(10),
             purge_period: Duration::from_mins(10),
             concurrent_starts: 32,
+            concurrent_forks: 16,
             concurrent_copies: 6,
             concurrent_ends: 128,
             first_pause: Duration::from_millis(100),
@@ -84,6 +87,7 @@ impl Engine {
         let (others, changed) = mpsc::unbounded_channel();
         let permits = Permits {
             starting: Semaphore::new(settings.concurrent_starts),
+            forking: Semaphore::new(settings.concurrent_forks),
             copying: Semaphore::new(settings.concurrent_copies),
             ending: Semaphore::new(settings.concurrent_ends),
         };

@@ -90,6 +90,8 @@ pub enum Seen {
         reason: String,
         /// Whether there is something to repair it from.
         recoverable: bool,
+        /// Whether its files may be there: then a backup of before it ran is not all there is.
+        files: bool,
     },
 }
 
@@ -143,6 +145,7 @@ impl Seen {
             Self::Started { .. } | Self::BackupOutdated | Self::Repaired => true,
             Self::Running | Self::Paused => !matches!(before, Observed::Started | Observed::Paused),
             Self::Stopped | Self::Ended { .. } => !matches!(before, Observed::Stopped | Observed::Ended),
+            Self::Failed { files: true, .. } => matches!(before, Observed::Started | Observed::Paused),
             _ => false,
         };
         if ran && sandbox.backup.state == BackupState::Completed {

@@ -10,16 +10,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use linux::errno::{CallError, Context as _};
 use linux::ext4::growth;
 use linux::ext4::owner::{self, Shift};
 use storage::key::Shelf;
 use storage::{Key, ObjectStorage, StorageError};
 
+use crate::begun::Begun;
 use crate::error::RunnerError;
 use crate::fork::Copy;
 use crate::host::Host;
 use crate::pack::{self, Summary, UnpackError};
 use crate::place::{self, IDS_PER_SANDBOX};
+use crate::recover;
 use crate::sandbox::disk;
 use crate::sandbox::spec::{self, DISK_FILE, Record, Spec};
 use crate::table::Entry;
@@ -115,6 +118,7 @@ impl Host {
             id: id.to_owned(),
             source,
         })?;
+        replay(&path).map_err(|source| RunnerError::Kernel { action, id: id.to_owned(), source })?;
         let opened = File::open(&path).and_then(|file| Ok((look(&file)?, file)));
         let (look, file) =
             opened.map_err(|source| RunnerError::File { action: "open", path: path.clone(), source })?;
@@ -152,6 +156,7 @@ impl Host {
     ) -> Result<(), RunnerError> {
         let id = &spec.id;
         let restored = Some(object.to_string());
+        let begun = self.begun.begin(id);
         let known = self.table.with(id, |entry| {
             if entry.alive() {
                 return Err(RunnerError::Runs { action: RESTORE, id: id.clone() });
@@ -170,7 +175,7 @@ impl Host {
         let mut record = Record::new(spec.clone(), place.index);
         record.restored = restored;
         staging.finish(&record)?;
-        self.adopt(spec, place, &staging, record)
+        self.adopt(spec, place, &staging, record, &begun)
     }
 
     /// Removes all objects of a sandbox that is gone.
@@ -186,6 +191,7 @@ impl Host {
         place: Taken<'_>,
         staging: &Staging,
         record: Record,
+        begun: &Begun<'_>,
     ) -> Result<(), RunnerError> {
         let id = &spec.id;
         let index = place.index;
@@ -193,7 +199,11 @@ impl Host {
         // From its pin into the table: whoever removes images in between would see neither.
         let _uses = self.ground.images.used_if_captured(&spec.image);
         self.table.with_new(id, index, home, |entry| {
-            if entry.index != index || entry.alive() {
+            // One that was removed meanwhile, or is restored by somebody who came later, wants no files from here.
+            if entry.index != index || entry.alive() || !begun.holds() {
+                if entry.record.is_none() {
+                    self.table.remove(id, entry);
+                }
                 return Err(RunnerError::Changed { action: RESTORE, id: id.clone() });
             }
             let moved = self
@@ -219,6 +229,17 @@ impl Host {
         let index = places.take().ok_or_else(|| RunnerError::Full { places: places.count() })?;
         Ok(Taken { host: Some(self), index })
     }
+}
+
+/// Has the kernel play the journal back of a disk that nobody uses, if its host had lost its power; later others may be
+/// reading it.
+fn replay(path: &Path) -> Result<(), CallError> {
+    let file = File::open(path).context("open", path.display())?;
+    if growth::needs_replay(&file)? {
+        drop(disk::mount(path)?);
+        disk::wait_until_released(path)?;
+    }
+    Ok(())
 }
 
 /// Makes sure that nobody has written to a disk while it was read. A mount writes, if nothing else does.
@@ -264,7 +285,9 @@ fn fetch(
     let path = staging.disk();
     let failed = |source| RunnerError::File { action: RESTORE, path: path.clone(), source };
     let disk = File::options().read(true).write(true).create_new(true).open(&path).map_err(failed)?;
-    let most_bytes = growth::rounded(spec.disk_bytes);
+    // What was ordered, what repairs added, and as much again: a growth that failed half-way leaves a longer file. What
+    // it holds is checked by its digest; the bound stops what makes no sense.
+    let most_bytes = recover::most_bytes(spec.disk_bytes).saturating_mul(2);
     pack::unpack(&mut download, &disk, most_bytes, digest).map_err(|error| match error {
         UnpackError::Damaged(reason) => {
             RunnerError::BackupDamaged { id: id.clone(), object: object.to_string(), reason }

@@ -29,6 +29,7 @@ impl Host {
 
     /// Removes everything of a sandbox; one that is not here is already removed.
     pub fn destroy(&self, id: &str) -> Result<(), RunnerError> {
+        self.begun.give_up(id);
         let destroyed = self.table.with(id, |entry| {
             if let Some(pidfd) = entry.process.take() {
                 ground::end(&pidfd, &self.ground.group(entry.index));
@@ -46,6 +47,7 @@ impl Host {
 
     /// Removes what this host has of a sandbox that does not run, and gives its place back.
     pub(crate) fn clear(&self, id: &str, entry: &mut Entry) -> Result<(), RunnerError> {
+        self.begun.give_up(id);
         entry.new_disk = None;
         self.ground.release(id, entry.index)?;
         entry.record = None;

@@ -2,6 +2,7 @@
 //! blocks where the host's file system can.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{self, DISK_FILE, Home, Spec};
 use crate::steps::Steps;
 use crate::table::Entry;
+
+/// What a copy leaves free on the host.
+const KEPT_FREE_BYTES: u64 = 1 << 30;
 
 /// How a disk was copied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +84,7 @@ impl Host {
             return Ok(again(version));
         }
         let mut steps = Steps::begin();
+        let begun = self.begun.begin(&spec.id);
         // The parent may go before the child is there, and its image with it.
         let _uses = self.ground.images.used();
         // The parent is not kept waiting for what follows, nor can two sandboxes wait for each other.
@@ -87,11 +92,15 @@ impl Host {
         steps.done("copy");
         let disk_bytes = spec.disk_bytes.max(copy.disk_bytes);
         let spec = Spec { image: copy.image.clone(), disk_bytes, ..spec.clone() };
-        let _uses = self.ground.images.used_if_captured(&spec.image);
         let image = self.image(&spec.image)?;
         let cell = self.cell().map_err(|error| error.of(&spec.id))?;
         let (held, way) = (copy.held, Some(copy.way));
-        let version = self.admit(&spec, &image, cell, |home, index| self.take(&copy, home, &spec, index))?;
+        let version = self.admit(&spec, &image, cell, |home, index| {
+            if !begun.holds() {
+                return Err(given_up()).context("fork", &spec.id);
+            }
+            self.take(&copy, home, &spec, index)
+        })?;
         Ok(Forked { daemon_version: version, held, way })
     }
 
@@ -156,12 +165,29 @@ impl Host {
     }
 }
 
+/// Said of what was begun for a sandbox that was removed meanwhile.
+fn given_up() -> std::io::Error {
+    std::io::Error::other("the sandbox was removed before it was made")
+}
+
 /// Copies a disk that is in use: what comes out is not whole, but most of it needs not be copied again.
 fn rehearse(from: &File, to: &File) -> Result<Way, CallError> {
     if duplicate::share(from, to)? {
         return Ok(Way::Shared);
     }
+    leave_room(from, to)?;
     duplicate::copy(from, to).map(|bytes| Way::Copied { bytes })
+}
+
+/// Refuses a copy that would fill the host: then all its sandboxes would fail to write, and not this one alone.
+fn leave_room(from: &File, to: &File) -> Result<(), CallError> {
+    let needed = from.metadata().context("fstat", "disk")?.blocks() * 512;
+    let host = rustix::fs::fstatvfs(to).context("fstatvfs", "copy")?;
+    if host.f_bavail.saturating_mul(host.f_frsize) < needed + KEPT_FREE_BYTES {
+        return Err(std::io::Error::from(rustix::io::Errno::NOSPC))
+            .context("leave room on the host for", needed);
+    }
+    Ok(())
 }
 
 /// Gives the overlay that was over the disk an identity of its own: the kernel keeps it there, for statfs(2).

@@ -27,6 +27,10 @@ impl Hold {
     /// Holds the disk of the running sandbox of `entry`; `directory` is on it.
     pub(crate) fn new(entry: &Entry, directory: OwnedFd) -> Result<Self, CallError> {
         let mark = entry.home.directory.join(MARK);
+        if mark.exists() {
+            // An earlier release failed. Nobody else holds it: the caller has this entry alone.
+            freeze::thaw(&directory)?;
+        }
         fs::write(&mark, "").context("write", mark.display())?;
         let mut hold = Self { disk: None, mark };
         hold.disk = Some(Frozen::new(directory)?);

@@ -10,6 +10,7 @@ use linux::errno::CallError;
 use types::{Clock, Random};
 
 use crate::barrier::Barriers;
+use crate::begun::Beginnings;
 use crate::cell::Cell;
 use crate::error::{MOUNT, RunnerError, chain};
 use crate::ground::Ground;
@@ -56,6 +57,7 @@ pub struct Host {
     /// Goes before the ground that its processes stand on.
     cells: Mutex<Option<Stock<Cell>>>,
     pub(crate) barriers: Barriers,
+    pub(crate) begun: Beginnings,
     pool: Pool,
     pub(crate) ground: Arc<Ground>,
     pub(crate) table: Arc<Table>,
@@ -106,7 +108,9 @@ impl Host {
         for running in table.running() {
             barriers.soon(&running.sandbox_id);
         }
-        let mut host = Self { settings, cells, barriers, pool, ground, table, warnings, run, clock, random };
+        let begun = Beginnings::default();
+        let mut host =
+            Self { settings, cells, barriers, begun, pool, ground, table, warnings, run, clock, random };
         if let Err(error) = host.collect_images() {
             host.warnings.push(format!("cannot remove images that nobody uses: {}", chain(&error)));
         }

@@ -25,6 +25,7 @@ pub mod ground;
 pub mod cell;
 pub mod boot;
 mod held;
+mod begun;
 pub mod host;
 mod pause;
 pub mod fork;

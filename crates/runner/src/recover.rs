@@ -65,9 +65,16 @@ fn size(entry: &Entry) -> Result<u64, CallError> {
 /// Returns the size that a full disk of `present` bytes gets, of which `ordered` were ordered; `None` when it has grown
 /// enough. What it has is looked at, and no count of attempts: a fork of it has the same.
 fn next_size(ordered: u64, present: u64) -> Option<u64> {
-    let step = (ordered / PART).div_ceil(GROUP_BYTES) * GROUP_BYTES;
-    let most = growth::rounded(ordered) + TIMES * step;
-    Some(present + step).filter(|wanted| *wanted <= most)
+    Some(present + step(ordered)).filter(|wanted| *wanted <= most_bytes(ordered))
+}
+
+fn step(ordered: u64) -> u64 {
+    (ordered / PART).div_ceil(GROUP_BYTES) * GROUP_BYTES
+}
+
+/// Returns the size that a disk may have of which `ordered` were ordered.
+pub(crate) fn most_bytes(ordered: u64) -> u64 {
+    growth::rounded(ordered) + TIMES * step(ordered)
 }
 
 fn is_full(mounted: &OwnedFd) -> bool {

@@ -51,7 +51,8 @@ impl Directory for Rows {
         let now = self.clock.now();
         let before = {
             let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-            let before = touched.get(&sandbox_id).copied();
+            // What is older says nothing: the row may be about to be found idle.
+            let before = touched.get(&sandbox_id).copied().filter(|last| now.duration_since(*last) < IDLE);
             if before.is_some_and(|last| now.duration_since(last) < ACTIVITY_SPACING) {
                 return;
             }

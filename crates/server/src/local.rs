@@ -221,7 +221,8 @@ impl Runner for LocalRunner {
 
     async fn fork(&self, parent: SandboxId, child: &Sandbox) -> Result<Started, RunnerError> {
         let spec = order(child);
-        let forked = self.step(move |host| host.fork(&parent.to_string(), &spec))?;
+        // Not as a step: forks of one sandbox wait for each other, for as long as its disk takes to copy.
+        let forked = self.look(move |host| host.fork(&parent.to_string(), &spec)).await?;
         if let Some(way) = forked.way {
             let held_us = u64::try_from(forked.held.as_micros()).unwrap_or(u64::MAX);
             debug!(sandbox.id = %child.id, %parent, held_us, ?way, "copied the disk of sandbox {parent}");

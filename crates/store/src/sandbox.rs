@@ -234,6 +234,8 @@ impl Store {
     /// `None` when someone else wrote first.
     pub async fn sandbox_update_observed(&self, sandbox: Sandbox) -> Result<Option<Sandbox>, StoreError> {
         let writing = self.roster.write(sandbox.id, Some(&self.standings));
+        // Held until the roster knows: rows are noted in the order in which they were written.
+        let mut connection = self.writer().await?;
         let done = sqlx::query(UPDATE_OBSERVED)
             .bind(sandbox.id.to_string())
             .bind(sandbox.generation)
@@ -255,7 +257,7 @@ impl Store {
             .bind(column::backup_text(&sandbox.backup))
             .bind(sandbox.queue_timed_out_at.map(Timestamp::as_millisecond))
             .bind(sandbox.last_activity_at.as_millisecond())
-            .execute(&self.writer)
+            .execute(&mut *connection)
             .await;
         self.standings.written(sandbox.id);
         let done = done.map_err(StoreError::query("update what was observed of a sandbox"))?;

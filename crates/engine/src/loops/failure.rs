@@ -81,9 +81,11 @@ impl Keeper {
     async fn what_is_left(&self, sandbox: &Sandbox, step: &Step, late: bool, reason: String) -> Seen {
         self.contain(sandbox, step).await;
         match step {
-            Step::Create | Step::Fork { .. } => return Seen::Failed { reason, recoverable: false },
+            Step::Create | Step::Fork { .. } => {
+                return Seen::Failed { reason, recoverable: false, files: false };
+            }
             // The backup is where it was.
-            Step::Restore => return Seen::Failed { reason, recoverable: true },
+            Step::Restore => return Seen::Failed { reason, recoverable: true, files: false },
             _ => {}
         }
         let is_repair = *step == Step::Recover && sandbox.observed == Observed::Error;
@@ -92,9 +94,9 @@ impl Keeper {
             Some(Observed::Stopped) if !is_repair && !late => Seen::Ended { reason },
             Some(Observed::Absent) => {
                 let recoverable = sandbox.backup.state == BackupState::Completed;
-                Seen::Failed { reason, recoverable }
+                Seen::Failed { reason, recoverable, files: false }
             }
-            _ => Seen::Failed { reason, recoverable: true },
+            _ => Seen::Failed { reason, recoverable: true, files: true },
         }
     }
 

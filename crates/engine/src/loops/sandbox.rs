@@ -50,6 +50,8 @@ pub(crate) struct Keeper {
 pub(crate) struct Permits {
     /// Sandboxes that are made or started.
     pub(crate) starting: Semaphore,
+    /// Sandboxes that are made of others. Apart, because forks of one wait for each other, and nobody else for them.
+    pub(crate) forking: Semaphore,
     /// Files that are copied.
     pub(crate) copying: Semaphore,
     /// Everything else.
@@ -78,7 +80,7 @@ impl Reconcile for Keeper {
             let Some(step) = plan(&sandbox) else {
                 return Some(sandbox);
             };
-            known = match self.step(&sandbox, &step).await? {
+            known = match self.step(&sandbox, &step, woken).await? {
                 Ok(seen) => {
                     // A look after a failure is a part of it: what fails again is not looked at for ever.
                     if step != Step::Observe {
@@ -86,6 +88,7 @@ impl Reconcile for Keeper {
                     }
                     self.record(&sandbox, &seen).await
                 }
+                Err(failed) if failed.outranked => None,
                 Err(failed) => self.recover(&sandbox, &step, &failed, &mut patience, woken).await,
             };
         }
@@ -106,7 +109,8 @@ impl Reconcile for Keeper {
 impl Permits {
     const fn of(&self, step: &Step) -> &Semaphore {
         match step {
-            Step::Create | Step::Start | Step::Fork { .. } | Step::Resume | Step::Recover => &self.starting,
+            Step::Create | Step::Start | Step::Resume | Step::Recover => &self.starting,
+            Step::Fork { .. } => &self.forking,
             Step::Backup | Step::Restore | Step::Capture(_) => &self.copying,
             Step::Observe
             | Step::Stop { .. }
@@ -123,18 +127,41 @@ impl Permits {
 
 impl Keeper {
     /// Does one step under a permit; `None` when the permits are closed.
-    async fn step(&self, sandbox: &Sandbox, step: &Step) -> Option<Result<Seen, Failed>> {
-        let _permit = self.permits.of(step).acquire().await.ok()?;
+    async fn step(&self, sandbox: &Sandbox, step: &Step, woken: &Notify) -> Option<Result<Seen, Failed>> {
         let began = Instant::now();
-        let result = match self.prepare(sandbox, step).await {
-            Ok(()) => self.call(sandbox, step).await,
-            Err(error) => Err(error.into()),
+        let done = async {
+            let _permit = self.permits.of(step).acquire().await.ok()?;
+            Some(match self.prepare(sandbox, step).await {
+                Ok(()) => self.call(sandbox, step).await,
+                Err(error) => Err(error.into()),
+            })
+        };
+        let result = tokio::select! {
+            result = done => result?,
+            () = self.outranked(sandbox, step, woken) => Err(Failed::outranked()),
         };
         if result.is_ok() {
             let took_ms = began.elapsed().as_millis();
             info!(sandbox.id = %sandbox.id, ?step, took_ms, "did a step");
         }
         Some(result)
+    }
+
+    /// Waits until something was asked for that must not wait for `step`. Only a backup gives way: it may take an hour, it
+    /// changes nothing of the sandbox, and it is begun again. What it has copied so far is removed by the next.
+    async fn outranked(&self, sandbox: &Sandbox, step: &Step, woken: &Notify) {
+        if *step != Step::Backup {
+            return std::future::pending().await;
+        }
+        loop {
+            woken.notified().await;
+            match self.store.sandbox_get(sandbox.id).await {
+                Ok(Some(row)) if row.desired == sandbox.desired && row.network == sandbox.network => {}
+                Ok(_) => return,
+                // Whoever writes next asks again.
+                Err(_) => {}
+            }
+        }
     }
 
     /// Makes the call of a step, and waits for it as long as it may take.

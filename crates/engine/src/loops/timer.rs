@@ -1,5 +1,7 @@
 //! Keeps true: a sandbox whose time has come stops, pauses, is archived or goes.
 
+use std::time::Duration;
+
 use tracing::{error, info, warn};
 use types::Timestamp;
 use types::sandbox::{Desired, Sandbox};
@@ -10,6 +12,9 @@ use crate::driver::Driver;
 use crate::due::{Due, due};
 use crate::loops::sandbox::Keeper;
 use crate::port::Class;
+
+/// How long a look at a sandbox's work may take.
+const WORK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Looks at every sandbox whose time may have come.
 pub(crate) async fn look_at_the_clock(driver: Driver<Keeper>) {
@@ -73,7 +78,12 @@ impl Keeper {
         if keep.is_never() {
             return Some(Vec::new());
         }
-        match self.runner.work(sandbox.id).await {
+        // Another may hold the sandbox for long, and everybody's timers wait for this.
+        let look = tokio::time::timeout(WORK_PATIENCE, self.runner.work(sandbox.id)).await;
+        let Ok(look) = look else {
+            return None;
+        };
+        match look {
             Ok(work) => self.looks.add(sandbox.id, keep, work, now),
             // A host that was busy is asked again. One that cannot tell keeps nobody awake for ever.
             Err(error) => {

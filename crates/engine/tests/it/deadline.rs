@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use engine::port::Class;
+use engine::seen::Seen;
 use engine::{Deadlines, Settings};
 use testkit::Call;
 use types::Clock as _;
-use types::sandbox::{Desired, Network, Observed, Sandbox};
+use types::sandbox::{Backup, BackupState, Desired, Network, Observed, Sandbox};
 
 use crate::house::{House, SOON, eventually};
 
@@ -225,4 +226,50 @@ async fn a_backup_of_what_ran_on_is_made_again_before_the_files_go() {
     assert_eq!((row.reported(), row.backup.state.as_str()), ("archived", "Completed"));
     assert_eq!(house.runner.take_calls(), [Call::Observe, Call::Backup, Call::Release]);
     assert_eq!(house.runner.losses(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_backup_gives_way_to_what_does_not_wait() {
+    let house = House::new().await;
+    let engine = house.engine().await;
+    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    house.runner.delay("backup", STUCK);
+    let wanted = Backup { state: BackupState::Pending, ..Backup::default() };
+    let written =
+        house.store.sandbox_update_desired(Sandbox { backup: wanted, ..row }).await.unwrap().unwrap();
+    engine.wake_with(written.clone());
+    let begun =
+        async || house.read(&written).await.is_some_and(|row| row.backup.state == BackupState::InProgress);
+    eventually("the backup is begun", begun).await;
+    // The network is shut at once, and not after the copy.
+    let row = house.read(&written).await.unwrap();
+    let shut = Sandbox { network: Network::blocked(), ..row };
+    engine.wake_with(house.store.sandbox_update_desired(shut).await.unwrap().unwrap());
+    let is_shut = async || house.runner.network(written.id) == Some(Network::blocked());
+    eventually("the network is shut", is_shut).await;
+    // So is the sandbox removed.
+    let gone = async || {
+        let Some(row) = house.read(&written).await else { return true };
+        if row.desired != Desired::Destroyed {
+            let leaving = Sandbox { desired: Desired::Destroyed, ..row };
+            if let Some(written) = house.store.sandbox_update_desired(leaving).await.unwrap() {
+                engine.wake_with(written);
+            }
+        }
+        false
+    };
+    eventually("the sandbox is gone", gone).await;
+    assert!(house.runner.is_empty());
+}
+
+#[test]
+fn a_backup_of_before_it_ran_is_not_what_a_failed_sandbox_is_repaired_from() {
+    let at = testkit::TestClock::default().now();
+    let row =
+        testkit::sample::sandbox(types::SandboxId::from_u128(1), types::OrganizationId::from_u128(2), at);
+    let backup = Backup { state: BackupState::Completed, ..Backup::default() };
+    let running = Sandbox { observed: Observed::Started, backup, ..row };
+    let failed = |files| Seen::Failed { reason: String::new(), recoverable: true, files };
+    assert_eq!(failed(true).apply(running.clone(), at).backup.state, BackupState::None);
+    assert_eq!(failed(false).apply(running, at).backup.state, BackupState::Completed, "it is all there is");
 }

@@ -42,7 +42,7 @@ impl Store {
             fs::create_dir(directory).map_err(|source| file("make directory", directory, source))
         });
         let made = made.and_then(|()| {
-            let copied = upper::copy(upper, &tree, &links, first_id).map_err(|error| match error {
+            let copied = upper::copy(upper, &tree, &links, first_id, name).map_err(|error| match error {
                 UpperError::Refused(reason) => refused(reason),
                 UpperError::Copy { path, source } => file("copy", path.as_ref(), source),
             })?;

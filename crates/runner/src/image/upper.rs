@@ -50,8 +50,15 @@ pub struct Layer {
 }
 
 /// Copies the directory `upper`, to which nobody writes, into the empty directory `layer`; `links` is another empty
-/// directory of the same file system, in which names are left.
-pub fn copy(upper: &OwnedFd, layer: &Path, links: &Path, first_id: u32) -> Result<Layer, UpperError> {
+/// directory of the same file system, in which names are left. `name` goes into the digest: a layer is one image's, and no
+/// tenant can know or choose what another's is called.
+pub fn copy(
+    upper: &OwnedFd,
+    layer: &Path,
+    links: &Path,
+    first_id: u32,
+    name: &str,
+) -> Result<Layer, UpperError> {
     let failed = |source: io::Error| UpperError::Copy { path: "/".to_owned(), source };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = |path: &Path| rustix::fs::open(path, flags, Mode::empty());
@@ -63,7 +70,7 @@ pub fn copy(upper: &OwnedFd, layer: &Path, links: &Path, first_id: u32) -> Resul
     let mut copy = Copy {
         links,
         first_id,
-        hash: Sha256::new_with_prefix(b"layer of a sandbox, 1\n"),
+        hash: Sha256::new_with_prefix(format!("layer of a sandbox, 2\n{name}\n")),
         bytes: 0,
         buffer: vec![0; BUFFER_BYTES],
         path: PathBuf::from("/"),

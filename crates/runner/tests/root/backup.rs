@@ -191,7 +191,7 @@ fn a_damaged_backup_is_refused_and_leaves_nothing() {
     refused(&saved, &[&whole[..], b"x"].concat(), "longer");
     refused(&Saved { digest: "0".repeat(64), ..saved.clone() }, &whole, "another digest");
     // A disk larger than the sandbox's, and one of somebody else's.
-    let other = Spec { disk_bytes: 2 << 30, ..order() };
+    let other = Spec { disk_bytes: 4 << 30, ..order() };
     ground.host().create(&other).map_err(explain).unwrap();
     let others = objects.archive(&ground, &other);
     settled(&ground, &before);

@@ -50,8 +50,8 @@ fn a_sandbox_of_a_snapshot_has_the_same_files() {
     assert_eq!(tree(&ground, &spec.id), files);
     ground.host().stop(&spec.id, false).map_err(explain).unwrap();
     assert_eq!(ground.host().capture(&spec.id, &stopped).map_err(explain).unwrap(), added);
-    // Both are the same layer.
-    assert_eq!(layers(&ground).len(), 1);
+    // Whose layer one is can be told by its name alone: tenants share none.
+    assert_eq!(layers(&ground).len(), 2);
     let mut before_last = String::new();
     for image in [&running, &stopped] {
         let copy = of_image(image);
@@ -213,7 +213,13 @@ impl Upper {
 
     fn copy(&self) -> Result<Layer, UpperError> {
         let upper: OwnedFd = std::fs::File::open(self.home.path().join("upper")).unwrap().into();
-        upper::copy(&upper, &self.home.path().join("layer"), &self.home.path().join("links"), FIRST)
+        upper::copy(
+            &upper,
+            &self.home.path().join("layer"),
+            &self.home.path().join("links"),
+            FIRST,
+            "captured/test",
+        )
     }
 }
 
@@ -334,4 +340,43 @@ fn the_digest_of_a_layer_is_that_of_its_files() {
     for (number, change) in changes.into_iter().enumerate() {
         assert!(seen.insert(digest(change)), "change {number} was not seen");
     }
+}
+
+#[test]
+fn forks_of_a_snapshot_and_its_removal_do_not_wait_for_each_other_for_ever() {
+    let ground = Ground::new();
+    let spec = order();
+    ground.host().create(&spec).map_err(explain).unwrap();
+    let image = fresh_name();
+    ground.host().capture(&spec.id, &image).map_err(explain).unwrap();
+    let parent = of_image(&image);
+    ground.host().create(&parent).map_err(explain).unwrap();
+    ground.host().forget(&image).map_err(explain).unwrap();
+    let (told, done) = std::sync::mpsc::channel();
+    let ground = std::sync::Arc::new(ground);
+    for number in 0..4 {
+        let (ground, told, parent) = (ground.clone(), told.clone(), parent.clone());
+        std::thread::spawn(move || {
+            for _ in 0..5 {
+                let child = order();
+                if number % 2 == 0 {
+                    ground.host().fork(&parent.id, &child).map(drop).map_err(explain).unwrap();
+                    ground.host().destroy(&child.id).map_err(explain).unwrap();
+                } else {
+                    // Each is removed with its snapshot, which collects what nobody uses.
+                    let image = fresh_name();
+                    ground.host().capture(&parent.id, &image).map_err(explain).unwrap();
+                    ground.host().forget(&image).map_err(explain).unwrap();
+                }
+            }
+            let _ = told.send(());
+        });
+    }
+    for _ in 0..4 {
+        done.recv_timeout(std::time::Duration::from_secs(120)).expect("nobody waits for ever");
+    }
+    for id in [&spec.id, &parent.id] {
+        ground.host().destroy(id).map_err(explain).unwrap();
+    }
+    assert_eq!(layers(&ground), BTreeSet::new());
 }

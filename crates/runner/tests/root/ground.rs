@@ -60,7 +60,8 @@ pub(crate) fn settings(home: &Path, process: u32, number: u8) -> Settings {
         instance: format!("daytona-{instance}"),
         spawner: vec![env!("CARGO_BIN_EXE_daytona-spawner").to_owned()],
         id_ranges: 16,
-        id_base: 3_500_000_000 + u32::from(number) * 65_536 * 16,
+        // Room for the most places that a test asks for: a census knows processes by their ids.
+        id_base: 3_500_000_000 + u32::from(number) * 65_536 * 64,
         network: net::Settings {
             instance,
             pool: format!("10.{}.{number}.0/24", 224 + process % 26).parse().unwrap(),

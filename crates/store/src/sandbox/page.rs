@@ -69,13 +69,16 @@ impl Store {
 
     /// Reads the rows again whose last write had nobody left to tell of its end.
     async fn read_doubtful(&self) -> Result<(), StoreError> {
-        for id in self.roster.take_doubtful() {
-            let reading = self.roster.write(id, None);
+        let doubtful = self.roster.take_doubtful();
+        // All at once: what is not reached, because the caller goes away or a read fails, stays doubtful.
+        let readings: Vec<_> = doubtful.into_iter().map(|id| (id, self.roster.write(id, None))).collect();
+        for (id, reading) in readings {
             // The one writer connection: what was asked of it before has ended when it answers.
             let row = sqlx::query(READ_AGAIN).bind(id.to_string()).fetch_optional(&self.writer).await;
-            match row.map_err(StoreError::query("read a sandbox again"))?.as_ref().map(read).transpose()? {
-                Some(sandbox) => self.roster.note(&sandbox),
-                None => self.roster.forget(id),
+            match row.map_err(StoreError::query("read a sandbox again"))?.as_ref().map(read) {
+                Some(Ok(sandbox)) => self.roster.note(&sandbox),
+                // One that makes no sense is in no list, as when all are read.
+                Some(Err(_)) | None => self.roster.forget(id),
             }
             reading.end();
         }

@@ -56,14 +56,15 @@ pub(crate) async fn preview_url(
     Ok(Answer(view::preview::port(found, port, &state.settings)))
 }
 
-/// Makes a URL that opens one port for a while, without a key.
+/// Makes a URL that opens one port for a while, without a key. It writes a row, and a port may be a way to run commands: who
+/// may only read does not get one.
 #[utoipa::path(get, operation_id = "getSignedPortPreviewUrl", path = "/sandbox/{sandboxIdOrName}/ports/{port}/signed-preview-url", tag = "sandbox", params(("sandboxIdOrName" = String, Path, description = "Id or name"),
     ("port" = u16, Path, description = "The port inside"),
     ("expiresInSeconds" = Option<u32>, Query, description = "How long it holds, 1 to 86400; 60 by default")),
     responses((status = 200, body = wire::SignedPortPreviewUrl), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn signed_preview_url(
     State(state): State<ApiState>,
-    caller: Caller,
+    Writer(caller): Writer,
     segments: Segments,
     query: Query,
 ) -> Result<Answer<wire::SignedPortPreviewUrl>, ApiError> {
@@ -81,7 +82,7 @@ pub(crate) async fn signed_preview_url(
     responses((status = 200), (status = "4XX", body = ErrorBody)))]
 pub(crate) async fn expire_signed_preview_url(
     State(state): State<ApiState>,
-    caller: Caller,
+    Writer(caller): Writer,
     segments: Segments,
 ) -> Result<StatusCode, ApiError> {
     let port = limits::port(segments.get("port"))?;
