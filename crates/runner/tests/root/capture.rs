@@ -373,7 +373,7 @@ fn forks_of_a_snapshot_and_its_removal_do_not_wait_for_each_other_for_ever() {
         });
     }
     for _ in 0..4 {
-        done.recv_timeout(std::time::Duration::from_secs(120)).expect("nobody waits for ever");
+        done.recv_timeout(std::time::Duration::from_mins(2)).expect("nobody waits for ever");
     }
     for id in [&spec.id, &parent.id] {
         ground.host().destroy(id).map_err(explain).unwrap();
