@@ -51,8 +51,12 @@ pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection 
         found.select_nth_unstable_by(end, order);
         found.truncate(end);
     }
-    found.sort_unstable_by(order);
-    let listed = found.get(offset..).unwrap_or_default();
+    // What comes before the page need not be in order.
+    if offset > 0 && offset < found.len() {
+        found.select_nth_unstable_by(offset, order);
+    }
+    let listed = found.get_mut(offset..).unwrap_or_default();
+    listed.sort_unstable_by(order);
     let last = listed.last().filter(|_| more);
     let next = last.map(|face| Cursor { value: key(page.sort, face).to_value(), id: face.id });
     Selection { ids: listed.iter().map(|face| face.id).collect(), next, total }
