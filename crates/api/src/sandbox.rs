@@ -16,7 +16,7 @@ use crate::lifecycle::power;
 use crate::limits;
 use crate::state::ApiState;
 
-pub(crate) use row::{auth_token, change, find, settle, signing_key};
+pub(crate) use row::{change, find, settle};
 
 /// Changes the limits and waits until they hold. What cannot be met leaves the sandbox as it was.
 pub(crate) async fn resize(
@@ -51,8 +51,9 @@ pub(crate) async fn settle_start(state: &ApiState, sandbox: Sandbox) -> Result<S
 /// Asks for removal; living forks keep a sandbox.
 pub(crate) async fn delete(state: &ApiState, caller: &Caller, reference: &str) -> Result<Sandbox, ApiError> {
     let found = find(state, caller, reference).await?;
-    let forks = state.store.sandbox_list_forks(caller.organization_id, found.id, false).await?.len();
-    change(state, caller, &found.id.to_string(), |sandbox| power::delete(sandbox, forks)).await
+    let forks = state.store.sandbox_count_forks(caller.organization_id, found.id).await?;
+    let id = found.id.to_string();
+    row::change_found(state, caller, &id, found, |sandbox| power::delete(sandbox, forks)).await
 }
 
 /// Finds what a sandbox was forked from, while it is remembered.

@@ -65,8 +65,6 @@ pub(crate) struct Failed {
     pub(crate) error: RunnerError,
     /// Whether it took too long: then it may still go on, and is not tried again.
     pub(crate) late: bool,
-    /// Whether it was left for something that does not wait: then it did not fail.
-    pub(crate) outranked: bool,
 }
 
 impl Failed {
@@ -74,18 +72,12 @@ impl Failed {
     pub(crate) fn late(word: &str) -> Self {
         let error =
             RunnerError { class: Class::Retry, action: format!("timeout while {word}"), source: None };
-        Self { error, late: true, outranked: false }
-    }
-
-    /// A step that was left for something that does not wait for it.
-    pub(crate) fn outranked() -> Self {
-        let error = RunnerError { class: Class::Retry, action: "give way".to_owned(), source: None };
-        Self { error, late: false, outranked: true }
+        Self { error, late: true }
     }
 }
 
 impl From<RunnerError> for Failed {
     fn from(error: RunnerError) -> Self {
-        Self { error, late: false, outranked: false }
+        Self { error, late: false }
     }
 }

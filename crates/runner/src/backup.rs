@@ -10,8 +10,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
-use linux::errno::{CallError, Context as _};
-use linux::ext4::growth;
 use linux::ext4::owner::{self, Shift};
 use storage::key::Shelf;
 use storage::{Key, ObjectStorage, StorageError};
@@ -24,7 +22,8 @@ use crate::pack::{self, Summary, UnpackError};
 use crate::place::{self, IDS_PER_SANDBOX};
 use crate::recover;
 use crate::sandbox::disk;
-use crate::sandbox::spec::{self, DISK_FILE, Record, Spec};
+use crate::sandbox::spec::{self, Record, Spec};
+use crate::staging::Staging;
 use crate::table::Entry;
 
 const BACKUP: &str = "make the backup";
@@ -105,7 +104,7 @@ impl Host {
         let first_id = place::first_id(self.settings.id_base, entry.index);
         if entry.alive() {
             let copy = self.copy(id, entry)?;
-            let path = copy.directory.join(DISK_FILE);
+            let path = copy.staging.disk();
             let file = File::open(&path);
             let file =
                 file.map_err(|source| RunnerError::File { action: "open", path: path.clone(), source })?;
@@ -113,12 +112,9 @@ impl Host {
         }
         self.note_end(entry)?;
         let path = entry.home.disk();
-        disk::wait_until_released(&path).map_err(|source| RunnerError::Kernel {
-            action,
-            id: id.to_owned(),
-            source,
-        })?;
-        replay(&path).map_err(|source| RunnerError::Kernel { action, id: id.to_owned(), source })?;
+        // Before others may be reading it.
+        let released = disk::wait_until_released(&path).and_then(|()| disk::replay(&path));
+        released.map_err(|source| RunnerError::Kernel { action, id: id.to_owned(), source })?;
         let opened = File::open(&path).and_then(|file| Ok((look(&file)?, file)));
         let (look, file) =
             opened.map_err(|source| RunnerError::File { action: "open", path: path.clone(), source })?;
@@ -169,12 +165,15 @@ impl Host {
             Some((index, false)) => Taken { host: None, index },
             None => self.take_place()?,
         };
-        let staging = Staging::new(&self.settings.data_directory.join("pool"), object)?;
+        let staging =
+            Staging::new(&self.settings.data_directory, &format!("restore-{}", object.shelf.sandbox));
+        let staging =
+            staging.map_err(|(path, source)| RunnerError::File { action: "make directory", path, source })?;
         let summary = fetch(&staging, spec, object, digest, storage)?;
-        staging.adapt(id, &summary, place::first_id(self.settings.id_base, place.index))?;
+        adapt(&staging, id, &summary, place::first_id(self.settings.id_base, place.index))?;
         let mut record = Record::new(spec.clone(), place.index);
         record.restored = restored;
-        staging.finish(&record)?;
+        finish(&staging, &record)?;
         self.adopt(spec, place, &staging, record, &begun)
     }
 
@@ -209,7 +208,7 @@ impl Host {
             let moved = self
                 .tidy(entry)
                 .and_then(|()| entry.home.remove())
-                .and_then(|()| staging.move_to(&entry.home.directory));
+                .and_then(|()| move_to(staging, &entry.home.directory));
             if let Err(error) = moved {
                 if entry.record.is_none() {
                     self.table.remove(id, entry);
@@ -229,17 +228,6 @@ impl Host {
         let index = places.take().ok_or_else(|| RunnerError::Full { places: places.count() })?;
         Ok(Taken { host: Some(self), index })
     }
-}
-
-/// Has the kernel play the journal back of a disk that nobody uses, if its host had lost its power; later others may be
-/// reading it.
-fn replay(path: &Path) -> Result<(), CallError> {
-    let file = File::open(path).context("open", path.display())?;
-    if growth::needs_replay(&file)? {
-        drop(disk::mount(path)?);
-        disk::wait_until_released(path)?;
-    }
-    Ok(())
 }
 
 /// Makes sure that nobody has written to a disk while it was read. A mount writes, if nothing else does.
@@ -297,69 +285,35 @@ fn fetch(
     })
 }
 
-/// A directory that becomes a sandbox's; it goes with this unless it was moved.
-struct Staging {
-    directory: PathBuf,
+/// Gives the files to the sandbox whose root is `first_id`.
+fn adapt(staging: &Staging, id: &str, summary: &Summary, first_id: u32) -> Result<(), RunnerError> {
+    let path = staging.disk();
+    let failed = |source| RunnerError::File { action: RESTORE, path: path.clone(), source };
+    let refused = |source| RunnerError::Kernel { action: RESTORE, id: id.to_owned(), source };
+    disk::replay(&path).map_err(refused)?;
+    let file = File::options().read(true).write(true).open(&path).map_err(failed)?;
+    if summary.first_id != first_id {
+        let shift = Shift { from: summary.first_id, to: first_id, count: IDS_PER_SANDBOX };
+        owner::shift(&file, shift).map_err(refused)?;
+    }
+    file.sync_all().map_err(failed)
 }
 
-impl Staging {
-    /// Makes a directory below `parent` that each start empties. Two restores of one sandbox at once would have two.
-    fn new(parent: &Path, object: &Key) -> Result<Self, RunnerError> {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let directory = parent.join(format!("restore-{}-{number}", object.shelf.sandbox));
-        let failed = |source| RunnerError::File { action: "make directory", path: directory.clone(), source };
-        spec::make_directory(&directory).map_err(failed)?;
-        Ok(Self { directory })
-    }
-
-    fn disk(&self) -> PathBuf {
-        self.directory.join(DISK_FILE)
-    }
-
-    /// Gives the files to the sandbox whose root is `first_id`.
-    fn adapt(&self, id: &str, summary: &Summary, first_id: u32) -> Result<(), RunnerError> {
-        let path = self.disk();
-        let open = || File::options().read(true).write(true).open(&path);
-        let failed = |source| RunnerError::File { action: RESTORE, path: path.clone(), source };
-        let refused = |source| RunnerError::Kernel { action: RESTORE, id: id.to_owned(), source };
-        let mut file = open().map_err(failed)?;
-        if growth::needs_replay(&file).map_err(refused)? {
-            // The host had lost its power when it was copied: the kernel plays the journal back when it mounts.
-            drop(disk::mount(&path).map_err(refused)?);
-            disk::wait_until_released(&path).map_err(refused)?;
-            file = open().map_err(failed)?;
-        }
-        if summary.first_id != first_id {
-            let shift = Shift { from: summary.first_id, to: first_id, count: IDS_PER_SANDBOX };
-            owner::shift(&file, shift).map_err(refused)?;
-        }
-        file.sync_all().map_err(failed)
-    }
-
-    /// Writes the record: from here on it is a sandbox, wherever it lies.
-    fn finish(&self, record: &Record) -> Result<(), RunnerError> {
-        let text = serde_json::to_vec(record)
-            .map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
-        let path = self.directory.join(spec::RECORD_FILE);
-        linux::replace::replace(&path, &text, 0o600).map_err(|source| RunnerError::File {
-            action: "write",
-            path,
-            source,
-        })
-    }
-
-    /// Puts the directory where the sandbox is looked for.
-    fn move_to(&self, home: &Path) -> Result<(), RunnerError> {
-        fs::rename(&self.directory, home)
-            .and_then(|()| linux::replace::sync_directory_of(home))
-            .map_err(|source| RunnerError::File { action: "rename", path: home.to_owned(), source })
-    }
+/// Writes the record: from here on it is a sandbox, wherever it lies.
+fn finish(staging: &Staging, record: &Record) -> Result<(), RunnerError> {
+    let text = serde_json::to_vec(record)
+        .map_err(|source| RunnerError::Encode { what: "sandbox record", source })?;
+    let path = staging.directory.join(spec::RECORD_FILE);
+    linux::replace::replace(&path, &text, 0o600).map_err(|source| RunnerError::File {
+        action: "write",
+        path,
+        source,
+    })
 }
 
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // Gone when it was moved; what is left is removed at the next start.
-        let _ = fs::remove_dir_all(&self.directory);
-    }
+/// Puts the directory where the sandbox is looked for.
+fn move_to(staging: &Staging, home: &Path) -> Result<(), RunnerError> {
+    fs::rename(&staging.directory, home)
+        .and_then(|()| linux::replace::sync_directory_of(home))
+        .map_err(|source| RunnerError::File { action: "rename", path: home.to_owned(), source })
 }

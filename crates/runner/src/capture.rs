@@ -1,12 +1,8 @@
 //! Snapshots of sandboxes: an image is made of what one has changed, and is forgotten again.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 
-use linux::errno::CallError;
-use linux::ext4::growth;
-
-use crate::backup::{self, Still};
+use crate::backup;
 use crate::error::RunnerError;
 use crate::host::Host;
 use crate::sandbox::disk;
@@ -25,7 +21,9 @@ impl Host {
         // The sandbox is free to go on from here.
         let (still, base) =
             self.with(id, |entry| Ok((self.still(CAPTURE, id, entry)?, base_of(id, entry)?)))?;
-        let upper = open_upper(&still).map_err(|source| failed(id, source))?;
+        let upper = disk::look_into(&still.path);
+        let upper =
+            upper.map_err(|source| RunnerError::Kernel { action: CAPTURE, id: id.to_owned(), source })?;
         images.capture(id, name, &base, &upper, still.first_id, || backup::unchanged(CAPTURE, id, &still))
     }
 
@@ -49,26 +47,7 @@ impl Host {
     }
 }
 
-fn failed(id: &str, source: CallError) -> RunnerError {
-    RunnerError::Kernel { action: CAPTURE, id: id.to_owned(), source }
-}
-
 fn base_of(id: &str, entry: &Entry) -> Result<String, RunnerError> {
     let record = entry.record.as_ref();
     record.map(|record| record.spec.image.clone()).ok_or_else(|| RunnerError::Missing { id: id.to_owned() })
-}
-
-/// Opens the directory with what a sandbox has changed, on a disk that nobody writes to, nor will through this.
-fn open_upper(still: &Still) -> Result<std::os::fd::OwnedFd, CallError> {
-    let file = File::open(&still.path).map_err(|source| CallError {
-        call: "open",
-        operand: still.path.display().to_string(),
-        source,
-    })?;
-    if growth::needs_replay(&file)? {
-        // The host had lost its power: the kernel plays the journal back when it mounts.
-        drop(disk::mount(&still.path)?);
-        disk::wait_until_released(&still.path)?;
-    }
-    disk::look_into(&still.path)
 }

@@ -3,14 +3,11 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use fs_err as fs;
 use linux::duplicate;
 use linux::errno::{CallError, Context as _};
-use linux::ext4::growth;
 use linux::ext4::owner::{self, Shift};
 use linux::mount;
 use rustix::fs::{FileType, OFlags, XattrFlags};
@@ -20,7 +17,8 @@ use crate::error::RunnerError;
 use crate::host::Host;
 use crate::place::{self, IDS_PER_SANDBOX};
 use crate::sandbox::disk::{self, Disk};
-use crate::sandbox::spec::{self, DISK_FILE, Home, Spec};
+use crate::sandbox::spec::{Home, Spec};
+use crate::staging::Staging;
 use crate::steps::Steps;
 use crate::table::Entry;
 
@@ -50,11 +48,11 @@ pub struct Forked {
     pub way: Option<Way>,
 }
 
-/// A copy of a disk that belongs to nobody yet; it goes with this unless it was taken.
+/// A copy of a disk that belongs to nobody yet.
 #[derive(Debug)]
 pub(crate) struct Copy {
     /// Holds its file, and is what becomes a sandbox's directory.
-    pub(crate) directory: PathBuf,
+    pub(crate) staging: Staging,
     /// The first id of its files.
     id_base: u32,
     /// The image that it lies over.
@@ -62,13 +60,6 @@ pub(crate) struct Copy {
     disk_bytes: u64,
     held: Duration,
     way: Way,
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // Gone when it was taken; what is left is removed at the next start.
-        let _ = fs::remove_dir_all(&self.directory);
-    }
 }
 
 impl Host {
@@ -106,23 +97,21 @@ impl Host {
 
     /// Copies the disk of a sandbox into a directory of its own.
     pub(crate) fn copy(&self, id: &str, entry: &mut Entry) -> Result<Copy, RunnerError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let record = entry.record.clone().ok_or_else(|| RunnerError::Missing { id: id.to_owned() })?;
-        // Emptied at each start.
-        let name = format!("copy-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = self.settings.data_directory.join("pool").join(name);
-        let file = |source| RunnerError::File { action: "make", path: directory.clone(), source };
-        spec::make_directory(&directory).map_err(file)?;
+        let file = |path, source| RunnerError::File { action: "make", path, source };
+        let staging = Staging::new(&self.settings.data_directory, "copy");
+        let staging = staging.map_err(|(path, source)| file(path, source))?;
+        let path = staging.disk();
         let mut copy = Copy {
-            directory: directory.clone(),
+            staging,
             id_base: place::first_id(self.settings.id_base, entry.index),
             image: record.spec.image,
             disk_bytes: record.spec.disk_bytes,
             held: Duration::ZERO,
             way: Way::Shared,
         };
-        let path = directory.join(DISK_FILE);
-        let to = File::options().read(true).write(true).create_new(true).open(&path).map_err(file)?;
+        let to = File::options().read(true).write(true).create_new(true).open(&path);
+        let to = to.map_err(|source| file(path, source))?;
         (copy.way, copy.held) = self.held(
             id,
             entry,
@@ -140,16 +129,10 @@ impl Host {
 
     /// Makes a copy the mounted disk of the sandbox at `home`, whose place is `index`.
     fn take(&self, copy: &Copy, home: &Home, spec: &Spec, index: u32) -> Result<Disk, CallError> {
-        fs::rename(&copy.directory, &home.directory).context("rename", home.directory.display())?;
+        fs::rename(&copy.staging.directory, &home.directory).context("rename", home.directory.display())?;
         let path = home.disk();
-        let open = || File::options().read(true).write(true).open(&path).context("open", path.display());
-        let mut file = open()?;
-        if growth::needs_replay(&file)? {
-            // The parent's host had lost its power: the kernel plays the journal back when it mounts.
-            drop(disk::mount(&path)?);
-            disk::wait_until_released(&path)?;
-            file = open()?;
-        }
+        disk::replay(&path)?;
+        let file = File::options().read(true).write(true).open(&path).context("open", path.display())?;
         let to = place::first_id(self.settings.id_base, index);
         owner::shift(&file, Shift { from: copy.id_base, to, count: IDS_PER_SANDBOX })?;
         let mut identity = [0; 16];

@@ -26,6 +26,7 @@ pub mod cell;
 pub mod boot;
 mod held;
 mod begun;
+mod staging;
 pub mod host;
 mod pause;
 mod resize;

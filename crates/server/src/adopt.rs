@@ -11,16 +11,12 @@ use runner::sandbox::spec::Spec;
 use store::Store;
 use tracing::warn;
 use types::resource::Resources;
-use types::sandbox::{Backup, Desired, Intervals, Observed, Sandbox};
+use types::sandbox::{Desired, Intervals, Observed, Sandbox};
 use types::{Clock, OrganizationId, Random, SandboxId};
 
 use crate::error::ServerError;
 
 const GIBIBYTE: u64 = 1 << 30;
-/// Length of the secret of preview links, as in the contract.
-const AUTH_TOKEN_CHARACTERS: usize = 32;
-/// Length of the secret that signs the URLs of files.
-const SIGNING_KEY_CHARACTERS: usize = 64;
 
 /// Names the organisation that most sandboxes of the host belong to.
 pub(crate) fn organization(orders: &[Spec]) -> Option<OrganizationId> {
@@ -83,51 +79,26 @@ fn row(
     clock: &dyn Clock,
     random: &dyn Random,
 ) -> Sandbox {
-    let now = clock.now();
     let whole = |amount: u64| u32::try_from(amount).unwrap_or(u32::MAX);
     Sandbox {
-        id,
-        organization_id,
-        name: id.to_string(),
         snapshot: order.snapshot.clone(),
         image: order.image.clone(),
         region: order.region.clone(),
         user: order.user.clone(),
         env: order.environment.iter().cloned().collect(),
-        labels: BTreeMap::new(),
-        public: false,
         network: order.network(),
-        network_applied: None,
         resources: Resources {
             cpu: order.cpu_thousandths.div_ceil(1000),
             gpu: 0,
             memory_gib: whole(order.memory_bytes.div_ceil(GIBIBYTE)),
             disk_gib: whole(order.disk_bytes.div_ceil(GIBIBYTE)),
         },
-        resources_applied: None,
         // Nobody said that it may stop by itself; it never goes by itself.
         intervals: Intervals { auto_stop: 0, ..Intervals::default() },
         desired: if runs { Desired::Started } else { Desired::Stopped },
-        stop_forced: false,
         observed: Observed::Unknown,
-        error_reason: None,
-        failure: None,
-        recoverable: false,
-        recovering: false,
-        parent_id: None,
-        linked_id: None,
-        capture: None,
-        backup: Backup::default(),
-        destroy_at: None,
-        queue_timeout: None,
-        queue_timed_out_at: None,
-        signing_key: types::random::lowercase_token(random, SIGNING_KEY_CHARACTERS),
-        auth_token: types::random::lowercase_token(random, AUTH_TOKEN_CHARACTERS),
         // It ran: were its files to vanish, an empty one must not be made in its place.
         daemon_version: Some(String::new()),
-        created_at: now,
-        updated_at: now,
-        last_activity_at: now,
-        generation: 1,
+        ..Sandbox::new(id, organization_id, random, clock.now())
     }
 }

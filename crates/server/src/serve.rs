@@ -129,17 +129,18 @@ impl Server {
         let telemetry = Arc::new(Telemetry::new(settings.telemetry_period));
         let sampling = telemetry.clone().run(store.clone(), runner.clone(), clock.clone());
         tasks.spawn_until_shutdown("samples of what sandboxes use", sampling);
+        let shown = api_settings(settings);
         let state = ApiState::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
             runner,
             clock: clock.clone(),
             random: random.clone(),
-            settings: api_settings(settings),
+            settings: shown.clone(),
             callers: callers.clone(),
             telemetry,
         });
-        let source = Listened { store: store.clone(), callers, settings: api_settings(settings) };
+        let source = Listened { store: store.clone(), callers, settings: shown };
         let events = events::serve(&settings.events, source, random, &tasks);
         let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
         let api = api::router(state).merge(events);

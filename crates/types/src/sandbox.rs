@@ -1,6 +1,7 @@
 //! The sandbox: what was asked of it, and what was last seen of it.
 
 pub mod backup;
+pub mod secret;
 pub mod state;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::clock::Timestamp;
 use crate::id::{OrganizationId, SandboxId, SnapshotId};
 use crate::network::{DomainPattern, Ipv4Network};
+use crate::random::Random;
 use crate::resource::Resources;
 pub use backup::{Backup, BackupState};
 pub use state::{Desired, Observed, Overlay};
@@ -91,6 +93,48 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Returns a sandbox that is to be made: with secrets of its own, named after its id, and nothing else said of it.
+    pub fn new(id: SandboxId, organization_id: OrganizationId, random: &dyn Random, now: Timestamp) -> Self {
+        Self {
+            id,
+            organization_id,
+            name: id.to_string(),
+            snapshot: String::new(),
+            image: String::new(),
+            region: String::new(),
+            user: String::new(),
+            env: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            public: false,
+            network: Network::default(),
+            network_applied: None,
+            resources: Resources::default(),
+            resources_applied: None,
+            intervals: Intervals::default(),
+            desired: Desired::Started,
+            stop_forced: false,
+            observed: Observed::Absent,
+            error_reason: None,
+            failure: None,
+            recoverable: false,
+            recovering: false,
+            parent_id: None,
+            linked_id: None,
+            capture: None,
+            backup: Backup::default(),
+            destroy_at: None,
+            queue_timeout: None,
+            queue_timed_out_at: None,
+            signing_key: secret::signing_key(random),
+            auth_token: secret::auth_token(random),
+            daemon_version: None,
+            created_at: now,
+            updated_at: now,
+            last_activity_at: now,
+            generation: 1,
+        }
+    }
+
     /// Tells whether what was seen is what was asked for, its limits and its network policy included.
     pub fn at_rest(&self) -> bool {
         let policy_holds =

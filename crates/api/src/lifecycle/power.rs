@@ -113,7 +113,7 @@ pub(crate) fn resize(sandbox: Sandbox) -> Result<Sandbox, ApiError> {
 }
 
 /// Asks for removal, which is possible in every state: none is a dead end. Only its living forks keep it, as in the contract.
-pub(crate) fn delete(sandbox: Sandbox, living_forks: usize) -> Result<Sandbox, ApiError> {
+pub(crate) fn delete(sandbox: Sandbox, living_forks: u64) -> Result<Sandbox, ApiError> {
     if living_forks > 0 && sandbox.desired != Desired::Destroyed {
         return Err(ApiError::invalid(format!(
             "Sandbox has active fork children: delete them first ({living_forks} of them)"

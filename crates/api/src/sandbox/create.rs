@@ -1,11 +1,8 @@
 //! New sandboxes.
 
-use std::collections::BTreeMap;
-
 use daytona_wire::api::sandbox::CreateSandbox;
 use store::StoreError;
-use types::resource::Resources;
-use types::sandbox::{Backup, Desired, Intervals, Network, Observed, Sandbox};
+use types::sandbox::{Observed, Sandbox};
 use types::{OrganizationId, SandboxId};
 
 use crate::callers::Caller;
@@ -82,46 +79,10 @@ pub(crate) fn blank(
     name: Option<String>,
 ) -> Result<Sandbox, ApiError> {
     let (id, now) = (SandboxId::random(state.random.as_ref()), state.clock.now());
-    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string());
+    let blank = Sandbox::new(id, organization_id, state.random.as_ref(), now);
+    let name = name.filter(|name| !name.is_empty()).unwrap_or_else(|| blank.name.clone());
     limits::name(&name)?;
-    Ok(Sandbox {
-        id,
-        organization_id,
-        name,
-        snapshot: String::new(),
-        image: String::new(),
-        region: String::new(),
-        user: String::new(),
-        env: BTreeMap::new(),
-        labels: BTreeMap::new(),
-        public: false,
-        network: Network::default(),
-        network_applied: None,
-        resources: Resources::default(),
-        resources_applied: None,
-        intervals: Intervals::default(),
-        desired: Desired::Started,
-        stop_forced: false,
-        observed: Observed::Absent,
-        error_reason: None,
-        failure: None,
-        recoverable: false,
-        recovering: false,
-        parent_id: None,
-        linked_id: None,
-        capture: None,
-        backup: Backup::default(),
-        destroy_at: None,
-        queue_timeout: None,
-        queue_timed_out_at: None,
-        signing_key: row::signing_key(state),
-        auth_token: row::auth_token(state),
-        daemon_version: None,
-        created_at: now,
-        updated_at: now,
-        last_activity_at: now,
-        generation: 1,
-    })
+    Ok(Sandbox { name, ..blank })
 }
 
 fn region(target: Option<&str>, region: &Region) -> Result<String, ApiError> {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use types::quota::Usage;
-use types::random;
 use types::sandbox::{Observed, Sandbox};
 
 use crate::callers::Caller;
@@ -16,10 +15,6 @@ const TRIES: u32 = 1_000;
 /// How many of them follow at once; then each waits a little, for a time of its own.
 const QUICK_TRIES: u32 = 4;
 const LONGEST_PAUSE_MILLISECONDS: u8 = 16;
-/// Length of the secret of preview links, as in the contract.
-const AUTH_TOKEN_CHARACTERS: usize = 32;
-/// Length of the secret that signs the URLs of files.
-const SIGNING_KEY_CHARACTERS: usize = 64;
 
 /// Finds a sandbox of the caller's organisation.
 pub(crate) async fn find(state: &ApiState, caller: &Caller, reference: &str) -> Result<Sandbox, ApiError> {
@@ -39,9 +34,20 @@ pub(crate) async fn change(
     reference: &str,
     change: impl Fn(Sandbox) -> Result<Sandbox, ApiError> + Send,
 ) -> Result<Sandbox, ApiError> {
+    change_found(state, caller, reference, find(state, caller, reference).await?, change).await
+}
+
+/// The same for a row just found, which is read again only when somebody else wrote.
+pub(crate) async fn change_found(
+    state: &ApiState,
+    caller: &Caller,
+    reference: &str,
+    found: Sandbox,
+    change: impl Fn(Sandbox) -> Result<Sandbox, ApiError> + Send,
+) -> Result<Sandbox, ApiError> {
     let mut contention = Contention::default();
+    let mut current = found;
     loop {
-        let current = find(state, caller, reference).await?;
         if current.observed == Observed::Destroyed {
             return Err(not_found(reference));
         }
@@ -55,6 +61,7 @@ pub(crate) async fn change(
             return Ok(written);
         }
         contention.lost(state).await?;
+        current = find(state, caller, reference).await?;
     }
 }
 
@@ -94,14 +101,4 @@ pub(crate) async fn settle_for_good(state: &ApiState, sandbox: Sandbox) -> Resul
     let (settled, synced) = tokio::join!(settle(state, sandbox), state.store.sync());
     synced?;
     settled
-}
-
-/// Draws a secret that signs the URLs of files.
-pub(crate) fn signing_key(state: &ApiState) -> String {
-    random::lowercase_token(state.random.as_ref(), SIGNING_KEY_CHARACTERS)
-}
-
-/// Draws a secret for preview links.
-pub(crate) fn auth_token(state: &ApiState) -> String {
-    random::lowercase_token(state.random.as_ref(), AUTH_TOKEN_CHARACTERS)
 }

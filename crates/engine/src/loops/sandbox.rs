@@ -81,15 +81,15 @@ impl Reconcile for Keeper {
                 return Some(sandbox);
             };
             known = match self.step(&sandbox, &step, woken).await? {
-                Ok(seen) => {
+                None => None,
+                Some(Ok(seen)) => {
                     // A look after a failure is a part of it: what fails again is not looked at for ever.
                     if step != Step::Observe {
                         patience = Patience::new(self.first_pause);
                     }
                     self.record(&sandbox, &seen).await
                 }
-                Err(failed) if failed.outranked => None,
-                Err(failed) => self.recover(&sandbox, &step, &failed, &mut patience, woken).await,
+                Some(Err(failed)) => self.recover(&sandbox, &step, &failed, &mut patience, woken).await,
             };
         }
         known
@@ -126,8 +126,14 @@ impl Permits {
 }
 
 impl Keeper {
-    /// Does one step under a permit; `None` when the permits are closed.
-    async fn step(&self, sandbox: &Sandbox, step: &Step, woken: &Notify) -> Option<Result<Seen, Failed>> {
+    /// Does one step under a permit. What comes of it is `None` when it was left for something that does not wait for it,
+    /// and there is nothing at all when the permits are closed.
+    async fn step(
+        &self,
+        sandbox: &Sandbox,
+        step: &Step,
+        woken: &Notify,
+    ) -> Option<Option<Result<Seen, Failed>>> {
         let began = Instant::now();
         let done = async {
             let _permit = self.permits.of(step).acquire().await.ok()?;
@@ -138,13 +144,13 @@ impl Keeper {
         };
         let result = tokio::select! {
             result = done => result?,
-            () = self.outranked(sandbox, step, woken) => Err(Failed::outranked()),
+            () = self.outranked(sandbox, step, woken) => return Some(None),
         };
         if result.is_ok() {
             let took_ms = began.elapsed().as_millis();
             info!(sandbox.id = %sandbox.id, ?step, took_ms, "did a step");
         }
-        Some(result)
+        Some(Some(result))
     }
 
     /// Waits until something was asked for that must not wait for `step`. Only a backup gives way: it may take an hour, it

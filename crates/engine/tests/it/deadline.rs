@@ -49,7 +49,7 @@ async fn a_create_that_takes_too_long_ends_in_error_and_can_be_deleted() {
     house.runner.delay("create", STUCK);
     let engine = house.engine_with(impatient()).await;
     let began = Instant::now();
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     assert_eq!((row.observed, row.recoverable), (Observed::Error, false));
     assert_eq!(told(&row), ("timeout while creating", "timeout"));
     assert_eq!(house.runner.take_calls(), [Call::Create], "it is not tried again");
@@ -64,7 +64,7 @@ async fn a_create_that_takes_too_long_ends_in_error_and_can_be_deleted() {
 async fn a_start_that_takes_too_long_keeps_its_files_and_is_recovered() {
     let house = House::new().await;
     let engine = house.engine_with(impatient()).await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
     house.runner.delay("start", STUCK);
     let row = ask(&house, &engine, Sandbox { desired: Desired::Started, ..row }).await.unwrap();
@@ -83,7 +83,7 @@ async fn a_start_that_takes_too_long_keeps_its_files_and_is_recovered() {
 async fn what_hangs_even_when_it_is_looked_at_is_told_too() {
     let house = House::new().await;
     let engine = house.engine_with(impatient()).await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
     house.runner.delay("start", STUCK);
     house.runner.delay("observe", STUCK);
@@ -95,7 +95,7 @@ async fn what_hangs_even_when_it_is_looked_at_is_told_too() {
 async fn a_restore_that_takes_too_long_is_recovered_from_the_backup() {
     let house = House::new().await;
     let engine = house.engine_with(impatient()).await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
     assert_eq!(row.observed, Observed::Archived);
     house.runner.delay("restore", STUCK);
@@ -117,7 +117,7 @@ async fn an_archive_whose_backup_fails_stays_stopped_and_says_why() {
     let house = House::new().await;
     house.runner.fail("backup", &[Class::Reject]);
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let row = ask(&house, &engine, Sandbox { desired: Desired::Stopped, ..row }).await.unwrap();
     let row = ask(&house, &engine, Sandbox { desired: Desired::Archived, ..row }).await.unwrap();
     assert_eq!((row.reported(), row.backup.state.as_str()), ("stopped", "Error"));
@@ -131,7 +131,7 @@ async fn a_pause_and_a_resume_that_fail_leave_it_as_it_was() {
     let house = House::new().await;
     house.runner.fail("pause", &[Class::Bug]);
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let row = ask(&house, &engine, Sandbox { desired: Desired::Paused, ..row }).await.unwrap();
     assert_eq!((row.reported(), row.failure.is_some()), ("started", true));
     let row = ask(&house, &engine, Sandbox { desired: Desired::Paused, ..row }).await.unwrap();
@@ -195,7 +195,7 @@ async fn room_that_comes_in_time_is_taken() {
 async fn files_that_are_gone_come_back_from_a_completed_backup() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let pending =
         types::sandbox::Backup { state: types::sandbox::BackupState::Pending, ..row.backup.clone() };
     let row = ask(&house, &engine, Sandbox { backup: pending, ..row }).await.unwrap();
@@ -214,7 +214,7 @@ async fn files_that_are_gone_come_back_from_a_completed_backup() {
 async fn a_backup_of_what_ran_on_is_made_again_before_the_files_go() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let pending =
         types::sandbox::Backup { state: types::sandbox::BackupState::Pending, ..row.backup.clone() };
     let row = ask(&house, &engine, Sandbox { backup: pending, ..row }).await.unwrap();
@@ -232,7 +232,7 @@ async fn a_backup_of_what_ran_on_is_made_again_before_the_files_go() {
 async fn a_backup_gives_way_to_what_does_not_wait() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     house.runner.delay("backup", STUCK);
     let wanted = Backup { state: BackupState::Pending, ..Backup::default() };
     let written =

@@ -51,6 +51,11 @@ impl House {
         sandbox
     }
 
+    /// Asks for a sandbox and waits until it rests.
+    pub(crate) async fn settled(&self, engine: &Engine, number: u128) -> Sandbox {
+        engine.settle(self.insert(self.sandbox(number)).await, SOON).await.unwrap().unwrap()
+    }
+
     pub(crate) async fn read(&self, sandbox: &Sandbox) -> Option<Sandbox> {
         self.store.sandbox_get(sandbox.id).await.unwrap()
     }

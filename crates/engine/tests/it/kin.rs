@@ -14,7 +14,7 @@ const SNAPSHOT: SnapshotId = SnapshotId::from_u128(9);
 async fn a_fork_is_made_of_its_parent_and_fails_with_a_reason_when_that_is_gone() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let parent = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let parent = house.settled(&engine, 1).await;
     let child = |number| Sandbox { parent_id: Some(parent.id), ..house.sandbox(number) };
     let forked = engine.settle(house.insert(child(2)).await, SOON).await.unwrap().unwrap();
     assert_eq!(forked.observed, Observed::Started);
@@ -45,13 +45,13 @@ async fn a_parent_that_its_host_has_not_is_a_failure_and_not_a_loop() {
 async fn followers_go_with_their_owner_and_none_is_made_for_one_that_is_gone() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let owner = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let owner = house.settled(&engine, 1).await;
     let follower = |number| Sandbox { linked_id: Some(owner.id), ..house.sandbox(number) };
     let mut followers = Vec::new();
     for number in 2..5 {
         followers.push(engine.settle(house.insert(follower(number)).await, SOON).await.unwrap().unwrap());
     }
-    let other = engine.settle(house.insert(house.sandbox(9)).await, SOON).await.unwrap().unwrap();
+    let other = house.settled(&engine, 9).await;
     let going = Sandbox { desired: Desired::Destroyed, ..owner.clone() };
     let going = house.store.sandbox_update_desired(going).await.unwrap().unwrap();
     engine.settle(going, SOON).await.unwrap();
@@ -92,7 +92,7 @@ async fn a_snapshot_is_taken_in_every_state_that_has_files_and_the_sandbox_goes_
     for desired in [Desired::Started, Desired::Stopped, Desired::Paused] {
         let house = House::new().await;
         let engine = house.engine().await;
-        let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+        let row = house.settled(&engine, 1).await;
         let row = house.store.sandbox_update_desired(Sandbox { desired, ..row }).await.unwrap().unwrap();
         let row = engine.settle(row, SOON).await.unwrap().unwrap();
         let asked = ask(&house, row.clone()).await;
@@ -109,7 +109,7 @@ async fn a_snapshot_that_cannot_be_taken_says_why_and_the_sandbox_runs_on() {
     let house = House::new().await;
     house.runner.fail("capture", &[Class::Reject]);
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let asked = ask(&house, row).await;
     let now = engine.settle(asked, SOON).await.unwrap().unwrap();
     assert_eq!((now.observed, now.capture), (Observed::Started, None));
@@ -123,7 +123,7 @@ async fn a_snapshot_that_cannot_be_taken_says_why_and_the_sandbox_runs_on() {
 async fn a_snapshot_of_one_that_goes_first_is_not_waited_for() {
     let house = House::new().await;
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let asked = ask(&house, row).await;
     let going = Sandbox { desired: Desired::Destroyed, ..asked };
     let going = house.store.sandbox_update_desired(going).await.unwrap().unwrap();
@@ -139,7 +139,7 @@ async fn a_snapshot_that_is_deleted_while_it_is_taken_leaves_no_image() {
     let house = House::new().await;
     house.runner.delay("capture", std::time::Duration::from_millis(50));
     let engine = house.engine().await;
-    let row = engine.settle(house.insert(house.sandbox(1)).await, SOON).await.unwrap().unwrap();
+    let row = house.settled(&engine, 1).await;
     let asked = ask(&house, row).await;
     engine.wake_with(asked.clone());
     house.store.snapshot_delete(SNAPSHOT).await.unwrap();

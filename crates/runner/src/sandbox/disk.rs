@@ -153,6 +153,16 @@ pub fn wait_until_released(path: &Path) -> Result<(), CallError> {
     Err(io::Error::from(io::ErrorKind::TimedOut)).context("wait for the loop device of", path.display())
 }
 
+/// Has the kernel play the journal back of the disk at `path`, which nobody uses, if its host had lost its power.
+pub fn replay(path: &Path) -> Result<(), CallError> {
+    if growth::needs_replay(&std::fs::File::open(path).context("open", path.display())?)? {
+        // Mounting it does that.
+        drop(mount(path)?);
+        wait_until_released(path)?;
+    }
+    Ok(())
+}
+
 /// Makes the disk at `path`, which nobody uses, at least `bytes` large; also finishes what a crash interrupted.
 pub fn grow(path: &Path, bytes: u64) -> Result<(), CallError> {
     let open = || std::fs::File::options().read(true).write(true).open(path).context("open", path.display());

@@ -12,7 +12,7 @@ use runner::sandbox::spec::Spec;
 
 use crate::ground::{Ground, explain, order};
 use crate::life::settled;
-use crate::objects::{Objects, furnish, tree};
+use crate::objects::{Objects, furnish, furnished, tree};
 
 mod kill;
 
@@ -20,10 +20,7 @@ mod kill;
 fn an_archived_sandbox_leaves_the_host_and_comes_back_in_another_place() {
     let (ground, objects) = (Ground::new(), Objects::new());
     let before = ground.census();
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     let saved = objects.archive(&ground, &spec);
     settled(&ground, &before);
     assert_eq!(ground.host().observe(&spec.id).unwrap().presence, Presence::Absent);
@@ -147,10 +144,7 @@ fn what_runs_is_neither_released_nor_replaced() {
 #[test]
 fn a_restore_replaces_files_that_are_no_use() {
     let (ground, objects) = (Ground::new(), Objects::new());
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     ground.host().stop(&spec.id, true).map_err(explain).unwrap();
     let saved = objects.backup(&ground, &spec, None).map_err(explain).unwrap();
     let disk = ground.home.path().join("sandboxes").join(&spec.id).join("disk.ext4");
@@ -166,10 +160,7 @@ fn a_restore_replaces_files_that_are_no_use() {
 fn a_damaged_backup_is_refused_and_leaves_nothing() {
     let (ground, objects) = (Ground::new(), Objects::new());
     let before = ground.census();
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     let saved = objects.archive(&ground, &spec);
     settled(&ground, &before);
     let whole = std::fs::read(objects.file(&saved.object)).unwrap();

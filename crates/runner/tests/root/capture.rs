@@ -14,7 +14,7 @@ use rustix::fs::{FileType, Mode, XattrFlags};
 
 use crate::ground::{Ground, explain, order};
 use crate::life::settled;
-use crate::objects::{Objects, furnish, tree};
+use crate::objects::{Objects, furnished, tree};
 
 const FIRST: u32 = 3_400_000_000;
 
@@ -38,10 +38,7 @@ fn layers(ground: &Ground) -> BTreeSet<String> {
 fn a_sandbox_of_a_snapshot_has_the_same_files() {
     let ground = Ground::new();
     let before = ground.census();
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     let (running, stopped) = (fresh_name(), fresh_name());
     let added = ground.host().capture(&spec.id, &running).map_err(explain).unwrap();
     // Of 3 MiB of noise and a sparse file of 20 MB.
@@ -108,10 +105,7 @@ fn a_snapshot_of_a_snapshot_has_both_layers() {
 #[test]
 fn a_forgotten_image_stays_for_those_that_were_made_from_it() {
     let (ground, objects) = (Ground::new(), Objects::new());
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     let image = fresh_name();
     ground.host().capture(&spec.id, &image).map_err(explain).unwrap();
     ground.host().destroy(&spec.id).map_err(explain).unwrap();

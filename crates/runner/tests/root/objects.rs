@@ -12,7 +12,7 @@ use storage::{Key, ObjectStorage};
 use tempfile::TempDir;
 use types::{OrganizationId, SystemRandom};
 
-use crate::ground::{Ground, explain};
+use crate::ground::{Ground, explain, order};
 
 /// A directory of objects that goes away with it.
 pub(crate) struct Objects {
@@ -124,4 +124,13 @@ rm /bin/grep; busybox rm -r /home; mkdir /home; echo new > /home/file
 busybox rm -r /tmp; mkdir /tmp; chmod 1777 /tmp; busybox mv /etc/group /etc/group.moved; echo more >> /etc/passwd"#;
     let (code, said) = ground.execute(id, script);
     assert_eq!(code, 0, "{said}");
+}
+
+/// Makes a sandbox with one of everything in it; returns its order and what it holds.
+pub(crate) fn furnished(ground: &Ground) -> (Spec, String) {
+    let spec = order();
+    ground.host().create(&spec).map_err(explain).unwrap();
+    furnish(ground, &spec.id);
+    let files = tree(ground, &spec.id);
+    (spec, files)
 }

@@ -13,6 +13,8 @@ const MOST_ANCESTORS: u32 = 50;
 
 const LIST_FORKS: &str = "SELECT * FROM sandbox WHERE organization_id = $1 AND parent_id = $2 \
     AND ($3 OR (observed <> 'destroyed' AND desired <> 'destroyed')) ORDER BY created_at, id LIMIT $4";
+const COUNT_FORKS: &str = "SELECT count(*) FROM (SELECT 1 FROM sandbox WHERE organization_id = $1 AND parent_id = $2 \
+    AND observed <> 'destroyed' AND desired <> 'destroyed' LIMIT $3)";
 const GET_OF: &str = "SELECT * FROM sandbox WHERE organization_id = $1 AND id = $2";
 const LIST_LINKED: &str = "SELECT * FROM sandbox WHERE linked_id = $1 AND observed <> 'destroyed'";
 
@@ -31,6 +33,22 @@ impl Store {
             .bind(MOST_FORKS);
         let rows = query.fetch_all(&self.reader).await.map_err(StoreError::query("list forks"))?;
         rows.iter().map(read).collect()
+    }
+
+    /// Counts the forks of a sandbox that are not gone nor asked to go, up to 100.
+    pub async fn sandbox_count_forks(
+        &self,
+        organization: OrganizationId,
+        parent: SandboxId,
+    ) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(COUNT_FORKS)
+            .bind(organization.to_string())
+            .bind(parent.to_string())
+            .bind(MOST_FORKS)
+            .fetch_one(&self.reader)
+            .await
+            .map_err(StoreError::query("count forks"))?;
+        Ok(count.unsigned_abs())
     }
 
     /// Lists what a sandbox was forked from, the first of all first, at most 50. Those that are gone count while they are

@@ -110,7 +110,7 @@ pub(crate) async fn rotate_signing_key(
     Writer(caller): Writer,
     segments: Segments,
 ) -> Result<Answer<String>, ApiError> {
-    let key = sandbox::signing_key(&state);
+    let key = types::sandbox::secret::signing_key(state.random.as_ref());
     let change = |sandbox| Ok(Sandbox { signing_key: key.clone(), ..sandbox });
     sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     Ok(Answer(key))

@@ -22,7 +22,7 @@ pub(crate) async fn start(
     Writer(caller): Writer,
     segments: Segments,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
-    let (token, now) = (sandbox::auth_token(&state), state.clock.now());
+    let (token, now) = (types::sandbox::secret::auth_token(state.random.as_ref()), state.clock.now());
     let change = |sandbox| rules::start(sandbox, &token, now);
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     let settled = sandbox::settle_start(&state, written).await?;
@@ -100,7 +100,7 @@ pub(crate) async fn recover(
     query: Query,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let skip_start = query.truth("skipStart")?.unwrap_or(false);
-    let (token, now) = (sandbox::auth_token(&state), state.clock.now());
+    let (token, now) = (types::sandbox::secret::auth_token(state.random.as_ref()), state.clock.now());
     let change = |sandbox| rules::recover(sandbox, skip_start, &token, now);
     let written = sandbox::change(&state, &caller, segments.sandbox(), change).await?;
     let settled = sandbox::settle(&state, written).await?;

@@ -10,8 +10,8 @@ use runner::sandbox::spec::Spec;
 use serde_json::{Value, json};
 
 use super::staged;
-use crate::ground::{self, Ground, explain, order};
-use crate::objects::{Objects, furnish, tree};
+use crate::ground::{self, Ground, explain};
+use crate::objects::{Objects, furnished, tree};
 
 /// Tells a child what to do.
 const ORDER: &str = "DAYTONA_TEST_BACKUP_CHILD";
@@ -42,10 +42,7 @@ fn the_one_that_is_killed() {
 #[test]
 fn a_server_that_is_killed_anywhere_loses_nothing() {
     let (mut ground, objects) = (Ground::new(), Objects::new());
-    let spec = order();
-    ground.host().create(&spec).map_err(explain).unwrap();
-    furnish(&ground, &spec.id);
-    let files = tree(&ground, &spec.id);
+    let (spec, files) = furnished(&ground);
     let saved = objects.archive(&ground, &spec);
     let mut found = [0, 0];
     for round in 0..12_u64 {
