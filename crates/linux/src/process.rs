@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 
 use crate::child::Exit;
@@ -68,11 +69,21 @@ fn send(pidfd: impl AsFd, signal: Signal) -> Result<(), CallError> {
 /// Waits until a descriptor has something to say, at most `timeout_ms`; tells whether it has. Of a process that is its
 /// end (poll(2)).
 pub fn wait(descriptor: &OwnedFd, timeout_ms: u32) -> std::io::Result<bool> {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    wait_for(descriptor, PollFlags::IN, timeout_ms)
+}
+
+/// Waits until the parent of a process that has ended has taken note of it, at most `timeout_ms`; tells whether it has.
+/// Only then [`ending`] knows how. Kernels before 6.9 do not say.
+pub fn wait_collected(pidfd: &OwnedFd, timeout_ms: u32) -> std::io::Result<bool> {
+    // A hang-up is told unasked.
+    wait_for(pidfd, PollFlags::empty(), timeout_ms)
+}
+
+fn wait_for(descriptor: &OwnedFd, events: PollFlags, timeout_ms: u32) -> std::io::Result<bool> {
     let timeout =
         Timespec { tv_sec: i64::from(timeout_ms / 1000), tv_nsec: i64::from(timeout_ms % 1000) * 1_000_000 };
     loop {
-        let mut descriptors = [PollFd::new(descriptor, PollFlags::IN)];
+        let mut descriptors = [PollFd::new(descriptor, events)];
         match poll(&mut descriptors, Some(&timeout)) {
             Ok(ready) => return Ok(ready > 0),
             Err(rustix::io::Errno::INTR) => {}
@@ -211,12 +222,16 @@ mod tests {
             let mut child = command.spawn().unwrap();
             let pidfd = open(i32::try_from(child.id()).unwrap()).unwrap().unwrap();
             assert_eq!(ending(&pidfd), None, "it still runs");
+            assert!(!wait_collected(&pidfd, 0).unwrap());
             drop(child.stdin.take());
+            assert!(wait(&pidfd, 5000).unwrap());
+            assert_eq!(ending(&pidfd), None, "its parent does not know yet");
             child.wait().unwrap();
             if !has_endings() {
                 println!("skipped: this kernel does not keep how a process ended (it is older than 6.15)");
                 return;
             }
+            assert!(wait_collected(&pidfd, 5000).unwrap());
             assert_eq!(ending(&pidfd), Some(expected), "{script}");
         }
     }

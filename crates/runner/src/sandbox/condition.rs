@@ -56,8 +56,13 @@ pub(crate) fn of_disk(pid: i32) -> Option<Condition> {
     Some(Condition { cause, evidence, remedy, count: 1 })
 }
 
+/// How long the parent of a process that ended may take to note it, in milliseconds; it does nothing else.
+const COLLECTED_WITHIN_MS: u32 = 100;
+
 /// Says why the first process of a sandbox, which nobody had asked to end, did. `group` must still be there.
 pub(crate) fn ended(process: &OwnedFd, spec: &Spec, group: &Group) -> String {
+    // Its parent may not have looked yet; without an answer the reason only has fewer words.
+    let _collected = linux::process::wait_collected(process, COLLECTED_WITHIN_MS);
     let how = match linux::process::ending(process) {
         Some(Exit::Signal(signal)) => format!("its daemon was killed by signal {signal}"),
         Some(Exit::Code(code)) => format!("its daemon ended with code {code}"),
