@@ -11,11 +11,15 @@ use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::execution::Executor;
 use crate::file::path::Origin;
+use crate::interpreter::Interpreter;
+use crate::language_server::LanguageServers;
 use crate::metrics::Meter;
 use crate::output::Budget;
 use crate::program::shell;
 use crate::reaper::Reaper;
+use crate::session::Sessions;
 use crate::settings::Settings;
+use crate::terminal::Terminals;
 
 /// The version that `/version` tells.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -32,9 +36,17 @@ pub struct Daemon {
     /// What commands find in their environment.
     pub environment: Environment,
     /// What runs them.
-    pub executor: Executor,
+    pub executor: Arc<Executor>,
     /// What measures the sandbox.
     pub meter: Meter,
+    /// Shells that are kept between commands.
+    pub sessions: Sessions,
+    /// Terminals.
+    pub terminals: Terminals,
+    /// Python programs that keep their state between calls.
+    pub interpreter: Interpreter,
+    /// Language servers.
+    pub language_servers: LanguageServers,
     /// The time.
     pub clock: Box<dyn Clock>,
     random: Box<dyn Random>,
@@ -56,17 +68,30 @@ impl Daemon {
             None => "/".to_owned(),
         };
         let events = Arc::new(events);
-        let executor = Executor {
+        let executor = Arc::new(Executor {
             events: Arc::clone(&events),
             credentials: account.credentials.clone(),
             reaper: Reaper::default(),
             budget: Budget::default(),
             random: Box::new(SystemRandom),
-        };
+        });
         let meter = Meter::new(settings.cpu_count, settings.memory_bytes, events, clock.now());
         let origin = Origin { work_dir, home: account.home.clone() };
         let random = Box::new(SystemRandom);
-        Ok(Arc::new(Self { account, shell, origin, environment, executor, meter, clock, random }))
+        Ok(Arc::new(Self {
+            account,
+            shell,
+            origin,
+            environment,
+            executor,
+            meter,
+            sessions: Sessions::default(),
+            terminals: Terminals::default(),
+            interpreter: Interpreter::default(),
+            language_servers: LanguageServers::default(),
+            clock,
+            random,
+        }))
     }
 
     /// Returns a name that nobody can have guessed.

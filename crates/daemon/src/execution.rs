@@ -108,6 +108,19 @@ impl Executor {
         self.start(launch, "", output).map(drop)
     }
 
+    /// Starts a program on descriptors of the caller's: standard input, output and error. It is killed with everything
+    /// that it started when the returned handle is dropped.
+    pub fn launch(
+        self: &Arc<Self>,
+        launch: &Launch,
+        descriptors: [BorrowedFd<'_>; 3],
+        is_terminal: bool,
+    ) -> Result<Child, DaemonError> {
+        let mark = hex_token(&*self.random, 16);
+        let (pid, exit) = self.spawn(launch, &mark, descriptors, is_terminal)?;
+        Ok(Child { executor: Arc::clone(self), pid, mark, exit, ended: None })
+    }
+
     fn start(
         &self,
         launch: &Launch,
@@ -122,7 +135,17 @@ impl Executor {
                 .map_err(|source| DaemonError::Execution { step: "open /dev/null", source })?;
             null.as_fd()
         };
-        let mut descriptors: Vec<BorrowedFd<'_>> = vec![input, output.as_fd(), output.as_fd()];
+        self.spawn(launch, mark, [input, output.as_fd(), output.as_fd()], false)
+    }
+
+    fn spawn(
+        &self,
+        launch: &Launch,
+        mark: &str,
+        descriptors: [BorrowedFd<'_>; 3],
+        is_terminal: bool,
+    ) -> Result<(i32, tokio::sync::oneshot::Receiver<Exit>), DaemonError> {
+        let mut descriptors = descriptors.to_vec();
         descriptors.extend(launch.extra.iter().map(OwnedFd::as_fd));
         let variables = launch.variables.iter().filter(|(name, _)| *name != MARK_VARIABLE);
         let variables = variables.map(|(name, value)| format!("{name}={value}"));
@@ -134,6 +157,7 @@ impl Executor {
             directory: Some(text(&launch.directory)?),
             descriptors,
             credentials: (!self.is_already_user()).then(|| self.credentials.clone()),
+            is_terminal,
         };
         Ok(self.reaper.spawn(&program)?)
     }
@@ -169,6 +193,59 @@ impl Drop for Running<'_> {
     }
 }
 
+/// The exit code as shells report it, so that 137 and 143 mean what everybody expects of them.
+fn exit_code(exit: Exit) -> i32 {
+    match exit {
+        Exit::Code(code) => code,
+        Exit::Signal(signal) => 128 + signal,
+    }
+}
+
+/// A program that runs beside requests; dropping it kills everything it started.
+#[derive(Debug)]
+pub struct Child {
+    executor: Arc<Executor>,
+    pid: i32,
+    mark: String,
+    exit: tokio::sync::oneshot::Receiver<Exit>,
+    ended: Option<i32>,
+}
+
+impl Child {
+    /// The id of the process that was started, leader of its session and process group.
+    pub const fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Waits for the end of the program itself, not of what it left behind, and returns its exit code; 128 + n for signal
+    /// n. May be given up and called again.
+    pub async fn wait(&mut self) -> i32 {
+        if let Some(code) = self.ended {
+            return code;
+        }
+        // The reaper drops an announcement only with the daemon.
+        let code = (&mut self.exit).await.map_or(-1, exit_code);
+        self.ended = Some(code);
+        code
+    }
+
+    /// Kills the program and everything it started, also what it left behind when it has ended already.
+    pub fn kill(&self) {
+        tree::kill(Tree {
+            // Once collected, the number may belong to a stranger; what is left is found by the mark.
+            root: if self.executor.reaper.is_running(self.pid) { self.pid } else { tree::NOBODY },
+            mark: &self.mark,
+            credentials: &self.executor.credentials,
+        });
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// Waits for the program itself and collects what is printed until then.
 ///
 /// Not for the end of the output: a child left in the background may hold the pipe open for hours.
@@ -186,11 +263,7 @@ async fn wait(
                 let unanswered = |_| DaemonError::Execution { step: "wait", source: io::ErrorKind::BrokenPipe.into() };
                 let exit = exit.map_err(unanswered)?;
                 let _ = drain(reader, output);
-                return Ok(match exit {
-                    Exit::Code(code) => code,
-                    // As shells report it, so that 137 and 143 mean what everybody expects of them.
-                    Exit::Signal(signal) => 128 + signal,
-                });
+                return Ok(exit_code(exit));
             }
             ready = reader.readable(), if is_open => {
                 is_open = ready.is_ok() && read(reader, output).is_ok_and(|bytes| bytes != Some(0));

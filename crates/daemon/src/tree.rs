@@ -7,13 +7,15 @@ use rustix::process::{Pid, Signal};
 
 /// The variable that marks every process of one execution; children inherit it even when they leave the session.
 pub const MARK_VARIABLE: &str = "DAYTONA_EXECUTION_ID";
+/// What no process has for its own number, its parent's, its group's or its session's.
+pub const NOBODY: i32 = -1;
 /// Every round finds at least one new process; a fork bomb is stopped faster than it forks long before this.
 const ROUNDS: usize = 256;
 
 /// One execution's processes.
 #[derive(Debug, Clone, Copy)]
 pub struct Tree<'a> {
-    /// The process that was started, leader of its session and process group.
+    /// The process that was started, leader of its session and process group; [`NOBODY`] once it is collected.
     pub root: i32,
     /// The value of [`MARK_VARIABLE`].
     pub mark: &'a str,

@@ -39,6 +39,8 @@ pub struct Program<'a> {
     pub descriptors: Vec<BorrowedFd<'a>>,
     /// Who the child acts as; the parent's own credentials when absent.
     pub credentials: Option<Credentials>,
+    /// Whether standard input is a terminal that becomes the controlling one of the child's session (`tty_ioctl(4)`).
+    pub is_terminal: bool,
 }
 
 /// A program that could not be started.
@@ -83,7 +85,8 @@ const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
 const OOM_VALUE: &[u8] = b"500";
 
 /// The steps of the child, for its report.
-const STEPS: [&str; 8] = ["", "setsid", "dup3", "setgroups", "setresgid", "setresuid", "chdir", "execve"];
+const STEPS: [&str; 9] =
+    ["", "setsid", "dup3", "setgroups", "setresgid", "setresuid", "chdir", "execve", "ioctl TIOCSCTTY"];
 const STEP_SESSION: i32 = 1;
 const STEP_DESCRIPTOR: i32 = 2;
 const STEP_GROUPS: i32 = 3;
@@ -91,6 +94,7 @@ const STEP_GROUP: i32 = 4;
 const STEP_USER: i32 = 5;
 const STEP_DIRECTORY: i32 = 6;
 const STEP_EXECUTE: i32 = 7;
+const STEP_TERMINAL: i32 = 8;
 
 /// What the child reads, and the two numbers that it writes before it gives up.
 struct Plan {
@@ -101,6 +105,7 @@ struct Plan {
     descriptors: *const i32,
     descriptor_count: i32,
     credentials: Option<RawCredentials>,
+    is_terminal: bool,
     failed_step: i32,
     failed_errno: i32,
 }
@@ -142,6 +147,7 @@ pub fn spawn(program: &Program<'_>) -> Result<Pid, SpawnError> {
             groups: credentials.groups.as_ptr(),
             group_count: credentials.groups.len(),
         }),
+        is_terminal: program.is_terminal,
         failed_step: 0,
         failed_errno: 0,
     };
@@ -258,6 +264,9 @@ unsafe fn prepare(plan: &Plan) -> i32 {
                 return STEP_DESCRIPTOR;
             }
             index += 1;
+        }
+        if plan.is_terminal && libc::syscall(libc::SYS_ioctl, 0, libc::TIOCSCTTY, 0) < 0 {
+            return STEP_TERMINAL;
         }
         // Whatever else is open closes at exec, even what a library opened without saying so. Best effort: kernels
         // before 5.11 have no CLOEXEC flag here, and all of this project's descriptors carry it anyway.

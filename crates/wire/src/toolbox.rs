@@ -6,6 +6,12 @@ pub mod chart;
 pub mod process;
 pub mod file;
 pub mod system;
+pub mod session;
+pub mod terminal;
+pub mod interpreter;
+pub mod repository;
+pub mod language_server;
+pub mod port;
 
 /// Every operation of the toolbox contract, one per line: method, path, versions, separated by tabs; `#` starts a
 /// comment.

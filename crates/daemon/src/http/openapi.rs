@@ -2,7 +2,9 @@
 
 use utoipa::OpenApi;
 
-use crate::http::{download, file, info, process, upload};
+use crate::http::{
+    download, file, info, interpreter, language_server, port, process, repository, session, terminal, upload,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -40,5 +42,16 @@ struct Toolbox;
 
 /// Returns the document as it is committed, with a line feed at its end.
 pub fn document() -> Result<String, serde_json::Error> {
-    serde_json::to_string_pretty(&Toolbox::openapi()).map(|text| text + "\n")
+    let mut document = Toolbox::openapi();
+    for part in [
+        session::Document::openapi(),
+        terminal::Document::openapi(),
+        interpreter::Document::openapi(),
+        repository::Document::openapi(),
+        language_server::Document::openapi(),
+        port::Document::openapi(),
+    ] {
+        document.merge(part);
+    }
+    serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }

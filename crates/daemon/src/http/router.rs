@@ -10,7 +10,10 @@ use daytona_wire::toolbox;
 
 use crate::daemon::Daemon;
 use crate::error::DaemonError;
-use crate::http::{download, failure, file, info, process, upload};
+use crate::http::{
+    download, failure, file, info, interpreter, language_server, port, process, repository, session, shell,
+    terminal, upload,
+};
 
 /// Returns the whole interface.
 pub fn router(daemon: Arc<Daemon>) -> Router {
@@ -37,6 +40,13 @@ pub fn router(daemon: Arc<Daemon>) -> Router {
         .route("/files/bulk-upload", post(upload::bulk_upload))
         .route("/files/download", get(download::download))
         .route("/files/bulk-download", post(download::bulk_download))
+        .merge(session::routes())
+        .merge(terminal::routes())
+        .merge(interpreter::routes())
+        .merge(repository::routes())
+        .merge(language_server::routes())
+        .merge(port::routes())
+        .merge(shell::routes())
         .fallback(absent)
         .method_not_allowed_fallback(absent)
         // Uploads have no limit but the disk; JSON bodies have their own (see `extract`).

@@ -29,6 +29,7 @@ fn run_with(
         directory: None,
         descriptors: vec![null.as_fd(), output.as_fd(), output.as_fd()],
         credentials: None,
+        is_terminal: false,
     };
     program.descriptors.extend_from_slice(extra);
     change(&mut program);

@@ -59,6 +59,7 @@ impl Own {
             directory: None,
             descriptors,
             credentials: None,
+            is_terminal: false,
         };
         child::spawn(&program).expect("a shell")
     }

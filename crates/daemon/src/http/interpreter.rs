@@ -1,0 +1,18 @@
+//! Running code in contexts that keep their state.
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::OpenApi;
+
+use crate::daemon::Daemon;
+
+/// What is answered here.
+pub fn routes() -> Router<Arc<Daemon>> {
+    Router::new()
+}
+
+/// The description of it.
+#[derive(Debug, OpenApi)]
+#[openapi(paths())]
+pub struct Document;

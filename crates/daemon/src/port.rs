@@ -1,0 +1,1 @@
+//! Which ports are listened on, and the way to them.

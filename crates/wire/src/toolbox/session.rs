@@ -1,0 +1,1 @@
+//! Sessions: shells that live on between commands.

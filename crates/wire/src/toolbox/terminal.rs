@@ -1,0 +1,1 @@
+//! Terminals (the contract calls them PTYs).
