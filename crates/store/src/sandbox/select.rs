@@ -1,6 +1,7 @@
 //! From faces to a page: pure.
 
 use std::cmp::Ordering;
+use std::collections::{HashMap, HashSet};
 
 use types::{SandboxId, Timestamp};
 
@@ -27,22 +28,45 @@ enum Key<'face> {
     Text(&'face str),
 }
 
+/// What a page is chosen from: small and side by side, because it is compared many times.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Comes before another's where the sort field's value does; where both are equal the values may still differ, but only
+    /// those of names.
+    rank: u64,
+    id: SandboxId,
+    /// Among the faces.
+    place: usize,
+}
+
 /// Picks a page.
 pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection {
     let Some(ids) = id_range(filter.id_prefix.as_deref().unwrap_or_default()) else {
         return Selection::default();
     };
-    let passes = |face: &&Face| ids.holds(face.id) && lets_through(filter, face);
-    let mut found: Vec<&Face> = faces.iter().filter(passes).collect();
-    let total = found.len() as u64;
     let directed = |order: Ordering| if page.descending { order.reverse() } else { order };
-    if let Some(Cursor { value, id }) = &page.after {
-        let place = Key::of(value);
-        let comes = |face: &Face| key(page.sort, face).cmp(&place).then(face.id.cmp(id));
-        found.retain(|face| directed(comes(face)) == Ordering::Greater);
+    let is_after = |face: &Face| {
+        page.after.as_ref().is_none_or(|Cursor { value, id }| {
+            let comes = key(page.sort, face).cmp(&Key::of(value)).then(face.id.cmp(id));
+            directed(comes) == Ordering::Greater
+        })
+    };
+    let mut total = 0;
+    let mut found = Vec::new();
+    for (place, face) in faces.iter().enumerate() {
+        if ids.holds(face.id) && lets_through(filter, face) {
+            total += 1;
+            if is_after(face) {
+                found.push(Candidate { rank: 0, id: face.id, place });
+            }
+        }
     }
-    let order = |one: &&Face, other: &&Face| {
-        directed(key(page.sort, one).cmp(&key(page.sort, other)).then(one.id.cmp(&other.id)))
+    rank(page.sort, faces, &mut found);
+    let name = |candidate: &Candidate| faces.get(candidate.place).map(|face| &face.name);
+    let order = |one: &Candidate, other: &Candidate| {
+        let names =
+            || if page.sort == SortField::Name { name(one).cmp(&name(other)) } else { Ordering::Equal };
+        directed(one.rank.cmp(&other.rank).then_with(names).then(one.id.cmp(&other.id)))
     };
     let (offset, limit) = (page.offset as usize, page.limit as usize);
     let end = offset.saturating_add(limit);
@@ -57,9 +81,65 @@ pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection 
     }
     let listed = found.get_mut(offset..).unwrap_or_default();
     listed.sort_unstable_by(order);
-    let last = listed.last().filter(|_| more);
+    let last = listed.last().filter(|_| more).and_then(|candidate| faces.get(candidate.place));
     let next = last.map(|face| Cursor { value: key(page.sort, face).to_value(), id: face.id });
-    Selection { ids: listed.iter().map(|face| face.id).collect(), next, total }
+    Selection { ids: listed.iter().map(|candidate| candidate.id).collect(), next, total }
+}
+
+/// Gives each candidate its rank.
+fn rank(sort: SortField, faces: &[Face], found: &mut [Candidate]) {
+    let keys = |candidate: &Candidate| faces.get(candidate.place).map(|face| key(sort, face));
+    let text = |candidate: &Candidate| match keys(candidate) {
+        Some(Key::Text(text)) => text,
+        Some(Key::Integer(_)) | None => "",
+    };
+    match sort {
+        SortField::Snapshot | SortField::Region | SortField::State => {
+            // Many have few different values between them: those are put in order, not the many.
+            let distinct: HashSet<&str> = found.iter().map(text).collect();
+            let mut distinct: Vec<&str> = distinct.into_iter().collect();
+            distinct.sort_unstable();
+            let ranks: HashMap<&str, u64> = distinct.into_iter().zip(0..).collect();
+            for candidate in found {
+                candidate.rank = ranks.get(text(candidate)).copied().unwrap_or_default();
+            }
+        }
+        SortField::Name => {
+            let shared = shared_prefix(found.iter().map(text));
+            for candidate in found {
+                candidate.rank = head(text(candidate).as_bytes().get(shared..).unwrap_or_default());
+            }
+        }
+        _ => {
+            for candidate in found {
+                if let Some(Key::Integer(number)) = keys(candidate) {
+                    // The sign's bit turned: negative numbers come first.
+                    candidate.rank = number.cast_unsigned() ^ (1 << 63);
+                }
+            }
+        }
+    }
+}
+
+/// Returns how many bytes all texts begin with in common.
+fn shared_prefix<'text>(mut texts: impl Iterator<Item = &'text str>) -> usize {
+    let mut shared = texts.next().unwrap_or_default().as_bytes();
+    for text in texts {
+        if !text.as_bytes().starts_with(shared) {
+            let common = shared.iter().zip(text.as_bytes()).take_while(|(one, other)| one == other).count();
+            shared = shared.get(..common).unwrap_or_default();
+        }
+    }
+    shared.len()
+}
+
+/// Returns a number that is ordered as the first eight bytes are, where fewer come before more.
+fn head(bytes: &[u8]) -> u64 {
+    let mut first = [0; 8];
+    for (place, byte) in first.iter_mut().zip(bytes) {
+        *place = *byte;
+    }
+    u64::from_be_bytes(first)
 }
 
 impl Key<'_> {
@@ -164,6 +244,29 @@ mod tests {
             "012345678",
         ] {
             assert!(!holds(other, id), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_rank_of_a_name_never_contradicts_it() {
+        let names = [
+            "sandbox-",
+            "sandbox-\0",
+            "sandbox-1",
+            "sandbox-12345678",
+            "sandbox-123456789",
+            "sandbox-é",
+            "sandbox-2",
+        ];
+        let shared = shared_prefix(names.into_iter());
+        assert_eq!(shared, "sandbox-".len());
+        assert_eq!((shared_prefix(["é", "è"].into_iter()), shared_prefix(std::iter::empty())), (1, 0));
+        let rank = |name: &str| head(name.as_bytes().get(shared..).unwrap());
+        for one in names {
+            for other in names {
+                let ranks = rank(one).cmp(&rank(other));
+                assert!(ranks == one.cmp(other) || ranks == Ordering::Equal, "{one:?} {other:?}");
+            }
         }
     }
 
