@@ -54,6 +54,16 @@ def wait_for(sandbox, state, seconds=60):
         sandbox.refresh_data()
 
 
+def soon(what):
+    """Whether something comes true within ten seconds of asking."""
+    deadline = time.monotonic() + 10
+    while not what():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def archive(sandbox):
     sandbox.archive()
     wait_for(sandbox, SandboxState.ARCHIVED)
@@ -74,19 +84,20 @@ def test_a_pause_keeps_memory_and_processes(create, raw):
     assert sandbox.state == SandboxState.STARTED
     first = int(tree.run(sandbox, "cat /dev/shm/count"))
     assert tree.run(sandbox, "pgrep -of 'i=0; while'").strip() == pid
-    time.sleep(0.5)
-    assert int(tree.run(sandbox, "cat /dev/shm/count")) > first, "it goes on where it was"
+    assert soon(lambda: int(tree.run(sandbox, "cat /dev/shm/count || echo 0") or 0) > first), "it goes on where it was"
     assert sandbox.get_preview_link(3000).token == token, "links to it live on"
 
 
 def test_a_paused_sandbox_stands_still(create):
     sandbox = create()
     sandbox.process.exec("nohup sh -c 'while :; do date +%s%N >> /home/daytona/ticks; sleep 0.05; done' > /dev/null 2>&1 &")
-    time.sleep(0.3)
+    count = lambda: int(tree.run(sandbox, "cat /home/daytona/ticks 2>/dev/null | wc -l"))
+    assert soon(lambda: count() > 2)
     sandbox.pause()
     time.sleep(2)
     sandbox.start()
-    time.sleep(0.3)
+    before = count()
+    assert soon(lambda: count() > before + 2)
     ticks = [int(line) for line in tree.run(sandbox, "cat /home/daytona/ticks").split()]
     longest = max(later - earlier for earlier, later in zip(ticks, ticks[1:]))
     assert longest > 1.5e9, "it ticked all the while"

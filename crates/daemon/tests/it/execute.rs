@@ -113,7 +113,7 @@ async fn a_background_child_that_holds_the_output_does_not_hold_the_answer() {
     let started = Instant::now();
     assert_eq!(daemon.shell("sleep 4711@@.25 & echo started").await, "started");
     assert_eq!(daemon.shell("echo started; yes 4711@@.25 &").await.lines().next(), Some("started"));
-    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     assert!(is_running("sleep 4711@@.25"), "the background child goes on");
     drop(daemon);
     eventually("the daemon takes its children along", || !is_running("4711@@.25")).await;

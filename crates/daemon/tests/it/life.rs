@@ -36,7 +36,7 @@ async fn an_idle_daemon_is_small() {
 
 #[tokio::test]
 async fn the_end_is_soft_first_and_hard_at_last() {
-    let mut daemon = TestDaemon::start_with(|settings| settings.grace_ms = 1_000);
+    let mut daemon = TestDaemon::start_with(|settings| settings.grace_ms = 60_000);
     let polite = "setsid -f sh -c 'trap \"echo bye > ended; exit\" TERM; touch up; while :; do sleep 8161@@.1 & wait; done'";
     daemon.shell(&format!("{polite}; setsid -f sleep 8161@@.2")).await;
     let up = daemon.work().join("up");
@@ -45,7 +45,7 @@ async fn the_end_is_soft_first_and_hard_at_last() {
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.child.wait().expect("ended").code(), Some(0));
     assert!(
-        started.elapsed() < Duration::from_millis(900),
+        started.elapsed() < Duration::from_secs(30),
         "nobody had to be waited for: {:?}",
         started.elapsed()
     );

@@ -27,7 +27,7 @@ async fn a_timeout_kills_the_whole_tree_and_tells_what_was_printed() {
         message.contains("timeout") && message.contains("1 s") && message.ends_with("partial\n"),
         "{message}"
     );
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(30), "{:?}", started.elapsed());
     eventually("all are gone", || !is_running("sleep 8151@@.")).await;
     assert_eq!(daemon.shell("echo alive").await, "alive");
 }
