@@ -23,7 +23,11 @@ pub(crate) struct Target {
 }
 
 /// How the server of a run differs from any other: sockets are pinged so often that no case has to wait for it.
-const VARIABLES: &[(&str, &str)] = &[("DAYTONA_SERVER_EVENT_PING_INTERVAL", "1")];
+const VARIABLES: &[(&str, &str)] = &[
+    ("DAYTONA_SERVER_EVENT_PING_INTERVAL", "1"),
+    ("OIDC_AUDIENCE", "daytona-e2e"),
+    ("OIDC_CLIENT_ID", "daytona-e2e"),
+];
 
 /// How many cases passed and failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,9 +65,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 /// Starts a fresh server with an empty data folder, gives it to `work`, and stops it.
 pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Result<T>) -> Result<T> {
     machine::ensure_root("e2e")?;
-    let image = image::prepare(Recipe::Default, false)?;
+    let images = [image::prepare(Recipe::Default, false)?, image::prepare(Recipe::Toolbox, false)?];
     let data_dir = process::root().join(format!("target/e2e/data-{}", std::process::id()));
-    let done = serve_from(&data_dir, product, &image, work);
+    let done = serve_from(&data_dir, product, &images, work);
     let log = process::root().join("target/e2e/server.log");
     let _ = fs::copy(data_dir.join("server.log"), &log);
     if done.is_err() {
@@ -77,11 +81,15 @@ pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Re
 fn serve_from<T>(
     data_dir: &Path,
     product: &Product,
-    image: &Image,
+    images: &[Image],
     work: impl FnOnce(&Target) -> Result<T>,
 ) -> Result<T> {
-    image::import(image, &product.daytona, data_dir)?;
-    let mut serving = Serving::start_with(&product.daytona, data_dir, 0, VARIABLES)?;
+    for image in images {
+        image::import(image, &product.daytona, data_dir)?;
+    }
+    let issuer = issuer();
+    let variables = [VARIABLES, &[("OIDC_ISSUER_BASE_URL", issuer.as_str())]].concat();
+    let mut serving = Serving::start_with(&product.daytona, data_dir, 0, &variables)?;
     let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
     let done = work(&target);
     let swept = sweep(&target);
@@ -89,6 +97,13 @@ fn serve_from<T>(
     let done = done?;
     swept?;
     Ok(done)
+}
+
+/// Returns where the login provider will be that cases of logging in start themselves: at a loopback address of this run
+/// alone, so that its port is free whatever else happens on this machine.
+fn issuer() -> String {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    format!("http://127.{}.{middle}.{low}:5556", 100 + high % 100)
 }
 
 /// Deletes what failed cases left: sandboxes outlive their server, and would stay when its data is gone.

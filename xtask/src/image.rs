@@ -25,13 +25,32 @@ pub(crate) struct Image {
 pub(crate) enum Recipe {
     Default,
     Tiny,
+    /// The default image with what the tests of the whole toolbox need beside it.
+    Toolbox,
+}
+
+impl Recipe {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Default => "default.toml",
+            Self::Tiny => "tiny.toml",
+            Self::Toolbox => "toolbox.toml",
+        }
+    }
 }
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut arguments = arguments.to_vec();
-    let recipe = if process::take_flag(&mut arguments, "--tiny") { Recipe::Tiny } else { Recipe::Default };
+    let tiny = process::take_flag(&mut arguments, "--tiny");
+    let toolbox = process::take_flag(&mut arguments, "--toolbox");
     let fresh = process::take_flag(&mut arguments, "--fresh");
     process::refuse_rest("image", &arguments)?;
+    let recipe = match (tiny, toolbox) {
+        (false, false) => Recipe::Default,
+        (true, false) => Recipe::Tiny,
+        (false, true) => Recipe::Toolbox,
+        (true, true) => bail!("`cargo x image` builds one image at a time: `--tiny` or `--toolbox`"),
+    };
     let image = prepare(recipe, fresh)?;
     report::print(&image.archive.display().to_string());
     Ok(())
@@ -39,12 +58,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 
 /// Returns the image, building it when no archive of the same recipe lies in the cache or `fresh` asks for it.
 pub(crate) fn prepare(recipe: Recipe, fresh: bool) -> Result<Image> {
-    let file = match recipe {
-        Recipe::Default => "deploy/images/default.toml",
-        Recipe::Tiny => "deploy/images/tiny.toml",
-    };
-    let text = fs::read_to_string(process::root().join(file)).with_context(|| format!("reading {file}"))?;
-    let table: Table = text.parse().with_context(|| format!("reading {file}"))?;
+    let file = recipe.file();
+    let (table, text) = read_recipe(file)?;
     let suite = host_suite();
     let folder = process::root().join("target/images");
     fs::create_dir_all(&folder)?;
@@ -59,6 +74,33 @@ pub(crate) fn prepare(recipe: Recipe, fresh: bool) -> Result<Image> {
         build(&table, &suite, &folder, &image).with_context(|| format!("building the image of {file}"))?;
     }
     Ok(image)
+}
+
+/// Reads a recipe, laid over the one that it builds on, and the text of both.
+fn read_recipe(file: &str) -> Result<(Table, String)> {
+    let path = process::root().join("deploy/images").join(file);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    let mut table: Table = text.parse().with_context(|| format!("reading {}", path.display()))?;
+    match table.remove("base") {
+        None => Ok((table, text)),
+        Some(base) => {
+            let (below, text_below) = read_recipe(base.as_str().context("`base` is not a name")?)?;
+            Ok((laid_over(below, table), text_below + &text))
+        }
+    }
+}
+
+/// Lists are put together, the base's entries first; of anything else the upper table has the last word.
+fn laid_over(mut base: Table, upper: Table) -> Table {
+    for (name, value) in upper {
+        match (base.get_mut(&name), value) {
+            (Some(toml::Value::Array(below)), toml::Value::Array(above)) => below.extend(above),
+            (_, value) => {
+                base.insert(name, value);
+            }
+        }
+    }
+    base
 }
 
 /// Gives the image to a server's data folder; the server's own command does nothing when it is there already.
@@ -91,6 +133,10 @@ fn build(table: &Table, suite: &str, folder: &Path, image: &Image) -> Result<()>
     for pattern in words(table, "exclude")? {
         command.arg(format!("--dpkgopt=path-exclude={pattern}"));
     }
+    if table.contains_key("npm_packages") {
+        let prefix = install_from_npm(&words(table, "npm_packages")?, &image.archive.with_extension("npm"))?;
+        command.arg(format!("--customize-hook=sync-in {} /usr/local", quoted(&prefix.display().to_string())));
+    }
     for line in words(table, "commands")? {
         command.arg(format!("--customize-hook=chroot \"$1\" /bin/sh -euc {}", quoted(line)));
     }
@@ -102,7 +148,10 @@ fn build(table: &Table, suite: &str, folder: &Path, image: &Image) -> Result<()>
     let epoch = table.get("epoch_seconds").and_then(toml::Value::as_integer).context("epoch_seconds")?;
     command.env("SOURCE_DATE_EPOCH", epoch.to_string());
     report::say("    a minute or two, once: the archive is kept under target/images/");
-    if !process::succeeds(&mut command) {
+    let is_built = process::succeeds(&mut command);
+    // Packages of npm are in the archive now, if there is one.
+    let _ = fs::remove_dir_all(image.archive.with_extension("npm"));
+    if !is_built {
         let _ = fs::remove_file(&partial);
         bail!("mmdebstrap failed; the end of {}:{}", log.display(), process::tail(&log, 15));
     }
@@ -111,6 +160,16 @@ fn build(table: &Table, suite: &str, folder: &Path, image: &Image) -> Result<()>
     report::say(&format!("    {} ({megabytes} MB)", image.archive.display()));
     step.done();
     Ok(())
+}
+
+/// Installs packages of npm into a folder that becomes part of the image; the sandbox needs no network for them.
+fn install_from_npm(packages: &[&str], folder: &Path) -> Result<PathBuf> {
+    machine::ensure(&[Need::Node])?;
+    let _ = fs::remove_dir_all(folder);
+    let mut command = Command::new("npm");
+    command.args(["install", "--global", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);
+    process::output(command.arg(folder).args(packages))?;
+    Ok(folder.to_path_buf())
 }
 
 /// The release of this machine when it is a Debian, else the newest that the recipes were tried with.
@@ -234,6 +293,15 @@ mod tests {
             kept.contains("http://mirror/debian") && !kept.contains("other") && !kept.contains('#'),
             "{kept}"
         );
+    }
+
+    #[test]
+    fn a_recipe_that_builds_on_another_adds_to_its_lists() {
+        let base: Table = "name = 'a'\nuser = 'u'\npackages = ['x']".parse().unwrap();
+        let upper: Table = "name = 'b'\npackages = ['y']\nnpm_packages = ['z']".parse().unwrap();
+        let both: Table =
+            "name = 'b'\nuser = 'u'\npackages = ['x', 'y']\nnpm_packages = ['z']".parse().unwrap();
+        assert_eq!(laid_over(base, upper), both);
     }
 
     #[test]

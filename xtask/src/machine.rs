@@ -13,6 +13,8 @@ use crate::report;
 pub(crate) enum Need {
     /// A C compiler and the static C library: `SQLite` is C, and everything is linked statically.
     Compiler,
+    /// A C++ compiler: the engine that fuzzes is C++.
+    CppCompiler,
     /// Builds the default image out of Debian packages.
     Mmdebstrap,
     /// Python with virtual environments, for the official Python SDK.
@@ -23,6 +25,8 @@ pub(crate) enum Need {
     Busybox,
     /// `nft` and `ip`, with which tests look at what the runner made.
     Network,
+    /// `ssh`, `sftp` and `scp`, with which tests speak to the daemon.
+    Ssh,
     /// `mke2fs` and `e2fsck`, with which tests check the disks that the runner made.
     Ext4,
     /// `mkfs.xfs` and `mkfs.btrfs`: file systems that share blocks between files, for tests of forks.
@@ -33,11 +37,13 @@ impl Need {
     fn packages(self) -> &'static [&'static str] {
         match self {
             Self::Compiler => &["gcc", "libc6-dev"],
+            Self::CppCompiler => &["g++"],
             Self::Mmdebstrap => &["mmdebstrap", "debian-archive-keyring"],
             Self::Python => &["python3", "python3-venv"],
             Self::Node => &["nodejs", "npm"],
             Self::Busybox => &["busybox-static"],
             Self::Network => &["nftables", "iproute2"],
+            Self::Ssh => &["openssh-client"],
             Self::Ext4 => &["e2fsprogs"],
             Self::SharedBlocks => &["xfsprogs", "btrfs-progs"],
         }
@@ -46,11 +52,13 @@ impl Need {
     fn is_met(self) -> bool {
         match self {
             Self::Compiler => process::find("cc").is_some() && has_static_c_library(),
+            Self::CppCompiler => process::find("c++").is_some(),
             Self::Mmdebstrap => process::find("mmdebstrap").is_some(),
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Node => node_major().is_some() && process::find("npm").is_some(),
             Self::Busybox => package_is_installed("busybox-static"),
             Self::Network => process::find("nft").is_some() && process::find("ip").is_some(),
+            Self::Ssh => ["ssh", "sftp", "scp"].iter().all(|name| process::find(name).is_some()),
             Self::Ext4 => process::find("mke2fs").is_some() && process::find("e2fsck").is_some(),
             Self::SharedBlocks => {
                 process::find("mkfs.xfs").is_some() && process::find("mkfs.btrfs").is_some()

@@ -17,6 +17,7 @@ mod demo;
 mod dev;
 mod e2e;
 mod perf;
+mod fuzz;
 mod test;
 
 use std::fmt::Write as _;
@@ -82,6 +83,12 @@ const VERBS: &[Verb] = &[
         run: perf::run,
     },
     Verb {
+        name: "fuzz",
+        takes: "[TARGET] [--seconds N]",
+        does: "looks for inputs that break the daemon's parsers, and keeps what reaches something new",
+        run: fuzz::run,
+    },
+    Verb {
         name: "conformance",
         takes: "[--json] [--check]",
         does: "writes docs/reference/conformance.md: what of the contract is built",
@@ -95,8 +102,8 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "image",
-        takes: "[--tiny] [--fresh]",
-        does: "builds the default image and prints the path of its archive",
+        takes: "[--tiny|--toolbox] [--fresh]",
+        does: "builds the default image, or another one, and prints the path of its archive",
         run: image::run,
     },
 ];

@@ -14,6 +14,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut command = process::cargo();
     command.args(["run", "--release", "--quiet", "--package", "perf", "--"]).args(arguments);
     command.env("DAYTONA", &product.daytona).env("DAYTONA_IMAGE", &image.archive);
+    command.env("DAYTONA_DAEMON", &product.daemon);
     // Made by `cargo x e2e python`; without it the rows that need the SDK are left out, and say so.
     let sdk = process::root().join("target/e2e/python/bin/python");
     if sdk.exists() {

@@ -25,7 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let filter = (!arguments.is_empty()).then(|| arguments.remove(0));
     process::refuse_rest("test", &arguments)?;
     machine::ensure_root("test")?;
-    machine::ensure(&[Need::Compiler, Need::Busybox, Need::Network, Need::Ext4, Need::SharedBlocks])?;
+    let needs = [Need::Compiler, Need::Busybox, Need::Network, Need::Ssh, Need::Ext4, Need::SharedBlocks];
+    machine::ensure(&needs)?;
     let filter = filter.as_deref();
     let mut parts = vec![part("tidy", || one(tidy::run(&[])))];
     let product = build::product(Profile::Development)?;

@@ -1,8 +1,10 @@
-//! The right to act: a handler that takes [`Caller`], [`Writer`], [`Deleter`] or [`SnapshotDeleter`] is authorised.
+//! The right to act: a handler that takes [`Caller`], [`Writer`], [`Deleter`], [`SnapshotDeleter`] or [`LoggedIn`] is
+//! authorised.
 
 use axum::extract::FromRequestParts;
 use axum::http::request;
 use types::api_key::Permission;
+use types::user::User;
 
 use crate::callers::Caller;
 use crate::error::ApiError;
@@ -19,6 +21,10 @@ pub(crate) struct Deleter(pub(crate) Caller);
 /// A caller who may delete snapshots.
 #[derive(Debug)]
 pub(crate) struct SnapshotDeleter(pub(crate) Caller);
+
+/// A user who logged in; keys do not stand for one.
+#[derive(Debug)]
+pub(crate) struct LoggedIn(pub(crate) User);
 
 impl FromRequestParts<ApiState> for Caller {
     type Rejection = ApiError;
@@ -49,5 +55,13 @@ impl FromRequestParts<ApiState> for SnapshotDeleter {
 
     async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
         Caller::from_request_parts(parts, state).await?.require(Permission::DeleteSnapshots).map(Self)
+    }
+}
+
+impl FromRequestParts<ApiState> for LoggedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
+        state.callers.authenticate_user(&parts.headers).await.map(Self)
     }
 }

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::port::{Class, RunnerError};
+use identity::IdentityError;
 use store::StoreError;
 use types::quota::Dimension;
 
@@ -12,6 +13,12 @@ pub enum ApiError {
     /// There is no key, or it is unknown or expired.
     #[error("Invalid credentials")]
     InvalidCredentials,
+    /// There is no login provider, and a token came.
+    #[error("Invalid credentials: this server takes API keys only, because it has no login provider")]
+    NoLoginProvider,
+    /// The token is good, and its user is no member of the organisation that the request names, if it names one.
+    #[error("Invalid authentication context")]
+    NoMember,
     /// The key may not do this.
     #[error("Access denied")]
     AccessDenied,
@@ -115,6 +122,9 @@ pub enum ApiError {
     /// Keys could not be checked.
     #[error("Temporary authentication service error")]
     Authenticate(#[source] StoreError),
+    /// Tokens could not be checked.
+    #[error("Temporary authentication service error")]
+    Judge(#[source] IdentityError),
     /// The disk of the database has no room.
     #[error(
         "The disk of the control plane is full: delete sandboxes that are not needed, or ask its operator for room"
@@ -145,6 +155,11 @@ impl ApiError {
         Self::Invalid { rule: rule.into() }
     }
 
+    /// Tells whether what was shown is worth nothing, to whomever and whenever.
+    pub const fn is_refusal_of_credentials(&self) -> bool {
+        matches!(self, Self::InvalidCredentials | Self::NoLoginProvider)
+    }
+
     /// Returns status and code.
     pub fn status(&self) -> (StatusCode, &'static str) {
         match self {
@@ -152,8 +167,10 @@ impl ApiError {
             | Self::QuotaExceeded { .. }
             | Self::FailedToStart { .. }
             | Self::ResizeRefused { .. } => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
-            Self::InvalidCredentials => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
-            Self::AccessDenied | Self::SnapshotIsGeneral { .. } => (StatusCode::FORBIDDEN, "FORBIDDEN"),
+            Self::InvalidCredentials | Self::NoLoginProvider => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
+            Self::AccessDenied | Self::NoMember | Self::SnapshotIsGeneral { .. } => {
+                (StatusCode::FORBIDDEN, "FORBIDDEN")
+            }
             Self::SandboxNotFound { .. }
             | Self::NoParent { .. }
             | Self::SnapshotNotFound { .. }
@@ -166,10 +183,20 @@ impl ApiError {
             Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
                 (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
             }
-            Self::Authenticate(_) | Self::RunnerAway(_) | Self::Full(_) => {
+            Self::Authenticate(_) | Self::Judge(_) | Self::RunnerAway(_) | Self::Full(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
             }
             Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
+        }
+    }
+}
+
+impl From<IdentityError> for ApiError {
+    /// Says nothing of what is wrong with a token: whoever made it up would learn from it.
+    fn from(error: IdentityError) -> Self {
+        match error {
+            IdentityError::Token { .. } => Self::InvalidCredentials,
+            error => Self::Judge(error),
         }
     }
 }
@@ -212,7 +239,9 @@ impl From<RunnerError> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status();
-        if status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED {
+        // Of keys that cannot be had the log is told once, not by everybody who shows what looks like a token.
+        let is_told = matches!(self, Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } | Self::Judge(_));
+        if status.is_server_error() && !is_told {
             tracing::error!(error = &self as &dyn std::error::Error, "a request failed");
         }
         let mut response = status.into_response();

@@ -2,5 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod health;
+pub(crate) mod organization;
 pub(crate) mod sandbox;
 pub(crate) mod snapshot;
+pub(crate) mod user;

@@ -8,6 +8,7 @@
 
 pub mod settings;
 pub mod error;
+pub mod people;
 pub mod callers;
 pub mod telemetry;
 pub mod state;
@@ -27,6 +28,7 @@ pub mod router;
 
 pub use callers::{Caller, Callers};
 pub use error::ApiError;
+pub use people::People;
 pub use router::{openapi, openapi_json, router};
 pub use settings::{Oidc, Region, Settings};
 pub use state::{ApiState, Parts};

@@ -64,6 +64,9 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(http::sandbox::access::rotate_signing_key))
         .routes(routes!(http::snapshot::list))
         .routes(routes!(http::snapshot::get, http::snapshot::delete))
+        // people who logged in
+        .routes(routes!(http::user::me))
+        .routes(routes!(http::organization::list))
 }
 
 /// Serves the interface under `/api`.

@@ -5,3 +5,5 @@ pub(crate) mod preview;
 pub(crate) mod snapshot;
 pub(crate) mod telemetry;
 pub(crate) mod config;
+pub(crate) mod organization;
+pub(crate) mod user;

@@ -74,9 +74,10 @@ pub fn no_process() -> Explanation {
     Explanation { cause: Cause::ProcessLimit, evidence, remedy: PROCESS_REMEDY }
 }
 
-const MEMORY_REMEDY: &str = "use less memory, or allow more: POST /sandbox/{sandboxId}/resize with `memory`, in the SDKs sandbox.rebytes_as_text()";
+const MEMORY_REMEDY: &str = "use less memory, or allow more: POST /sandbox/{sandboxId}/resize with `memory`, in the SDKs sandbox.resize()";
 const PROCESS_REMEDY: &str = "end processes, or stop and start the sandbox";
-const SPACE_REMEDY: &str = "delete files, or allow more: POST /sandbox/{sandboxId}/resize with `disk`, in the SDKs sandbox.rebytes_as_text()";
+const SPACE_REMEDY: &str =
+    "delete files, or allow more: POST /sandbox/{sandboxId}/resize with `disk`, in the SDKs sandbox.resize()";
 
 /// Looks whether the file system of `path` is full.
 fn full(path: &str) -> Option<Explanation> {

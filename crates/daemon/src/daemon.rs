@@ -11,7 +11,7 @@ use crate::environment::Environment;
 use crate::error::DaemonError;
 use crate::execution::Executor;
 use crate::file::path::Origin;
-use crate::interpreter::Interpreter;
+use crate::interpreter::{Interpreter, Surroundings};
 use crate::language_server::LanguageServers;
 use crate::metrics::Meter;
 use crate::output::Budget;
@@ -19,6 +19,7 @@ use crate::program::shell;
 use crate::reaper::Reaper;
 use crate::session::Sessions;
 use crate::settings::Settings;
+use crate::shell::ShellAccess;
 use crate::terminal::Terminals;
 
 /// The version that `/version` tells.
@@ -47,6 +48,8 @@ pub struct Daemon {
     pub interpreter: Interpreter,
     /// Language servers.
     pub language_servers: LanguageServers,
+    /// What SSH connections share.
+    pub shell_access: ShellAccess,
     /// The time.
     pub clock: Box<dyn Clock>,
     random: Box<dyn Random>,
@@ -89,9 +92,21 @@ impl Daemon {
             terminals: Terminals::default(),
             interpreter: Interpreter::default(),
             language_servers: LanguageServers::default(),
+            shell_access: ShellAccess::default(),
             clock,
             random,
         }))
+    }
+
+    /// Returns what the interpreter needs of the rest.
+    pub fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings {
+            executor: &self.executor,
+            environment: &self.environment,
+            origin: &self.origin,
+            id: self.token(),
+            now: self.clock.now(),
+        }
     }
 
     /// Returns a name that nobody can have guessed.

@@ -1,5 +1,6 @@
 //! Runs one program to its end: collects its output, keeps its deadline, and kills its whole tree when given up.
 
+use std::collections::BTreeSet;
 use std::error::Error as _;
 use std::ffi::CString;
 use std::io;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use linux::cgroup::Events;
 use linux::child::{Exit, Program, SpawnError};
 use linux::credential::Credentials;
+use rustix::process::{Pid, Signal};
 use tokio::net::unix::pipe;
 use types::random::{Random, hex_token};
 
@@ -103,11 +105,6 @@ impl Executor {
         Ok(Outcome { exit_code, output, explanation })
     }
 
-    /// Starts a program that nobody waits for; it is collected when it ends.
-    pub fn start_detached(&self, launch: &Launch, output: &OwnedFd) -> Result<(), DaemonError> {
-        self.start(launch, "", output).map(drop)
-    }
-
     /// Starts a program on descriptors of the caller's: standard input, output and error. It is killed with everything
     /// that it started when the returned handle is dropped.
     pub fn launch(
@@ -118,7 +115,7 @@ impl Executor {
     ) -> Result<Child, DaemonError> {
         let mark = hex_token(&*self.random, 16);
         let (pid, exit) = self.spawn(launch, &mark, descriptors, is_terminal)?;
-        Ok(Child { executor: Arc::clone(self), pid, mark, exit, ended: None })
+        Ok(Child { executor: Arc::clone(self), pid, mark, exit, ended: None, is_left: false })
     }
 
     fn start(
@@ -209,6 +206,7 @@ pub struct Child {
     mark: String,
     exit: tokio::sync::oneshot::Receiver<Exit>,
     ended: Option<i32>,
+    is_left: bool,
 }
 
 impl Child {
@@ -229,20 +227,56 @@ impl Child {
         code
     }
 
+    /// Sends a signal to the program itself, unless it has ended.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.running_pid() {
+            // It may be ending just now.
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// Sends a signal to the program and to what it has started in its own process group, unless it has ended.
+    pub fn signal_group(&self, signal: Signal) {
+        if let Some(pid) = self.running_pid() {
+            let _ = rustix::process::kill_process_group(pid, signal);
+        }
+    }
+
+    /// Its id, as long as that is its own.
+    fn running_pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.pid).filter(|_| self.executor.reaper.is_running(self.pid))
+    }
+
     /// Kills the program and everything it started, also what it left behind when it has ended already.
     pub fn kill(&self) {
-        tree::kill(Tree {
+        tree::kill(self.tree());
+    }
+
+    /// Asks the program and everything it started to end, all that is not in `asked`; returns how many are left.
+    pub fn ask(&self, asked: &mut BTreeSet<i32>) -> usize {
+        tree::ask(self.tree(), asked)
+    }
+
+    fn tree(&self) -> Tree<'_> {
+        Tree {
             // Once collected, the number may belong to a stranger; what is left is found by the mark.
             root: if self.executor.reaper.is_running(self.pid) { self.pid } else { tree::NOBODY },
             mark: &self.mark,
             credentials: &self.executor.credentials,
-        });
+        }
+    }
+
+    /// Lets go of what a program that has ended left behind: it goes on.
+    pub fn leave(mut self) {
+        self.is_left = self.ended.is_some();
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.kill();
+        if !self.is_left {
+            self.kill();
+        }
     }
 }
 

@@ -7,6 +7,7 @@ pub mod path;
 pub mod info;
 pub mod walk;
 pub mod glob;
+pub mod scan;
 pub mod find;
 pub mod copy;
 pub mod change;

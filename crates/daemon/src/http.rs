@@ -7,6 +7,7 @@ pub mod info;
 pub mod process;
 pub mod file;
 pub mod store;
+pub mod form;
 pub mod upload;
 pub mod download;
 pub mod socket;

@@ -1,4 +1,5 @@
-//! `daytona-daemon '<settings>'` serves a sandbox; `daytona-daemon openapi` prints the interface's description.
+//! `daytona-daemon '<settings>'` serves a sandbox; `daytona-daemon openapi` prints the interface's description. It starts
+//! itself as `ssh` and `sftp` for clients of those.
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
@@ -15,13 +16,27 @@ fn main() -> ExitCode {
     };
     let outcome = match argument.as_str() {
         "openapi" => return print(&daemon::http::openapi::document().unwrap_or_default()),
+        "ssh" => return report(ssh::serve::run()),
+        "sftp" => return report(ssh::files::run()),
         "--version" => return print(&format!("{}\n", daemon::daemon::VERSION)),
+        daemon::repository::ARGUMENT => return git::worker::run(),
         settings => Settings::from_argument(settings).and_then(|settings| daemon::serve::run(&settings)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("daytona-daemon: {}", DaemonError::message(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends a process of one SSH connection. Its standard error leads nowhere in a sandbox, and to the caller by hand.
+fn report(outcome: Result<(), ssh::error::SshError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("daytona-daemon: {}", linux::errno::chain(&error));
             ExitCode::FAILURE
         }
     }

@@ -143,12 +143,13 @@ impl Iterator for Texts {
 
 /// Decodes UTF-8 that arrives in pieces; what is not UTF-8 becomes the replacement character.
 #[derive(Debug, Default)]
-struct Decoder {
+pub struct Decoder {
     carried: Vec<u8>,
 }
 
 impl Decoder {
-    fn decode(&mut self, piece: &[u8]) -> String {
+    /// Returns the text of the next piece, but for a character whose end is still to come.
+    pub fn decode(&mut self, piece: &[u8]) -> String {
         let mut bytes = std::mem::take(&mut self.carried);
         bytes.extend_from_slice(piece);
         let mut text = String::with_capacity(bytes.len());
@@ -174,7 +175,8 @@ impl Decoder {
         }
     }
 
-    fn finish(&mut self) -> Option<String> {
+    /// Returns what stands for a character whose end never came.
+    pub fn finish(&mut self) -> Option<String> {
         let carried = std::mem::take(&mut self.carried);
         (!carried.is_empty()).then(|| char::REPLACEMENT_CHARACTER.to_string())
     }

@@ -1,24 +1,21 @@
 //! The daemon's life: become init, resolve the user, answer requests, and end with everything that runs.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 use linux::cgroup::Events;
 use linux::credential::{Credentials, assume_files, try_files};
-use rustix::fs::OFlags;
 use rustix::process::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 use types::SystemClock;
 
 use crate::daemon::{Daemon, VERSION};
 use crate::error::DaemonError;
-use crate::file::blocking;
 use crate::http::router::router;
 use crate::program::Launch;
 use crate::settings::Settings;
@@ -36,8 +33,6 @@ const SEND_BUFFER_BYTES: usize = 512 * 1024;
 const KEPT_BYTES: i32 = 2 * 1024 * 1024;
 /// How often stopping processes are looked at.
 const POLL: Duration = Duration::from_millis(5);
-/// Where the sandbox's own program writes.
-const ENTRYPOINT_LOG: &str = "/tmp/daytona-entrypoint.log";
 /// What new files may be used for by default: by others, to read.
 const UMASK: u32 = 0o022;
 
@@ -165,13 +160,10 @@ fn announce(ready: OwnedFd, message: &str) {
 /// Starts the sandbox's own program; one that cannot be started says so in its log and is no reason not to serve.
 async fn start_entrypoint(daemon: &Daemon, settings: &Settings) -> Result<(), DaemonError> {
     let Some(program) = settings.entrypoint.first() else { return Ok(()) };
-    let log = blocking(|| Ok(open_entrypoint_log())).await?;
-    let log = log.or_else(|_| OpenOptions::new().write(true).open("/dev/null"));
-    let log = log.map_err(|source| DaemonError::Runtime { step: "open the entrypoint's log", source })?;
     let variables = daemon.environment.with(None)?;
     let found = if program.contains('/') { None } else { crate::program::find(program, &variables) };
     let launch = Launch {
-        title: program.clone(),
+        title: settings.entrypoint.join(" "),
         path: found.unwrap_or_else(|| program.clone()),
         arguments: settings.entrypoint.clone(),
         variables,
@@ -179,17 +171,7 @@ async fn start_entrypoint(daemon: &Daemon, settings: &Settings) -> Result<(), Da
         input: None,
         extra: Vec::new(),
     };
-    let log = OwnedFd::from(log);
-    if let Err(error) = daemon.executor.start_detached(&launch, &log) {
-        let _ = File::from(log).write_all(format!("{}\n", error.message()).as_bytes());
-    }
-    Ok(())
-}
-
-fn open_entrypoint_log() -> std::io::Result<File> {
-    // Without waiting, should the sandbox have put a pipe there.
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    OpenOptions::new().write(true).create(true).truncate(true).custom_flags(flags).open(ENTRYPOINT_LOG)
+    daemon.sessions.entrypoint.start(&daemon.executor, launch, &daemon.sessions.stock).await
 }
 
 /// Asks every process to end, waits, and kills the rest.

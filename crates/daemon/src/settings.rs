@@ -33,7 +33,7 @@ pub struct Settings {
     /// The sandbox's environment variables.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// A program to start with the sandbox, as the user, its output in `/tmp/daytona-entrypoint.log`.
+    /// A program to start with the sandbox, as the user; its output is the log of the session `entrypoint`.
     #[serde(default)]
     pub entrypoint: Vec<String>,
     /// Processors the sandbox may keep busy, for `/system/metrics`; what the kernel shows when absent.

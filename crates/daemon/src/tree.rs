@@ -47,6 +47,15 @@ pub fn kill(tree: Tree<'_>) {
     }
 }
 
+/// Asks every process of the tree that is not in `asked` to end, and adds it; returns how many there are left.
+///
+/// Meant to be repeated, as [`ask_everybody`] is.
+pub fn ask(tree: Tree<'_>, asked: &mut BTreeSet<i32>) -> usize {
+    let members = newcomers(tree, &HashSet::from([NOBODY]));
+    ask_each(&members, asked);
+    members.len()
+}
+
 /// Kills every other process of this sandbox.
 pub fn kill_everybody() {
     // In one stroke where that is safe; elsewhere, as in tests, only what descends from this process.
@@ -61,15 +70,19 @@ pub fn kill_everybody() {
 ///
 /// Meant to be repeated: a process may be started by another that has been asked already.
 pub fn ask_everybody(asked: &mut BTreeSet<i32>) -> usize {
-    let everybody = everybody();
-    for pid in &everybody {
+    let everybody: Vec<i32> = everybody().into_iter().collect();
+    ask_each(&everybody, asked);
+    everybody.len()
+}
+
+fn ask_each(processes: &[i32], asked: &mut BTreeSet<i32>) {
+    for pid in processes {
         if asked.insert(*pid) {
             signal(*pid, Signal::TERM);
             // A stopped process hears nothing until it goes on.
             signal(*pid, Signal::CONT);
         }
     }
-    everybody.len()
 }
 
 fn everybody() -> HashSet<i32> {
@@ -171,7 +184,7 @@ fn is_marked(pid: i32, tree: Tree<'_>) -> bool {
 
 fn signal(pid: i32, signal: Signal) {
     // 0 and negative numbers would reach groups, 1 is this sandbox's own daemon.
-    if let Some(pid) = Pid::from_raw(pid).filter(|pid| pid.as_raw_nonzero().get() > 1) {
+    if let Some(pid) = Some(pid).filter(|pid| *pid > 1).and_then(Pid::from_raw) {
         // It may be gone already.
         let _ = rustix::process::kill_process(pid, signal);
     }

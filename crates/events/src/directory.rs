@@ -10,8 +10,13 @@ use types::{OrganizationId, SandboxId};
 /// Knows who holds which token, which sandboxes there are, and how they are shown.
 #[async_trait]
 pub trait Directory: std::fmt::Debug + Send + Sync {
-    /// Returns the organisation that the bearer of `token` may hear of. It is asked again while a socket lives.
-    async fn authenticate(&self, token: &str) -> Result<OrganizationId, Refusal>;
+    /// Returns the organisation that the bearer of `token` may hear of: the key's own, or `wanted` when somebody logged in
+    /// and is a member of it. It is asked again while a socket lives.
+    async fn authenticate(
+        &self,
+        token: &str,
+        wanted: Option<OrganizationId>,
+    ) -> Result<OrganizationId, Refusal>;
 
     /// Returns the sandboxes whose ids follow `after`, in the order of ids and of all organisations; destroyed ones too
     /// as far as they are remembered. An empty page is the end.

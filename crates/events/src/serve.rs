@@ -66,7 +66,8 @@ async fn handle(
     RawQuery(query): RawQuery,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    if let Err(refusal) = check(&method, &query.unwrap_or_default()) {
+    let query = query.unwrap_or_default();
+    if let Err(refusal) = check(&method, &query) {
         return refusal.answer();
     }
     let Ok(upgrade) = upgrade else { return Refused::BadRequest.answer() };
@@ -80,6 +81,7 @@ async fn handle(
         directory: state.directory.clone(),
         rooms: state.rooms.clone(),
         shutdown: state.tasks.shutdown().clone(),
+        wanted: value(&query, "organizationId").and_then(|id| id.parse().ok()),
         id: random::hex_token(&*state.random, ID_BYTES),
     };
     let tasks = state.tasks.clone();
@@ -108,13 +110,14 @@ enum Refused {
     Full,
 }
 
+/// Returns the first value of a parameter. None of those that are read here has a character to be decoded.
+fn value<'query>(query: &'query str, name: &str) -> Option<&'query str> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+}
+
 fn check(method: &Method, query: &str) -> Result<(), Refused> {
-    let value = |name: &str| {
-        query
-            .split('&')
-            .find_map(|pair| pair.split_once('=').filter(|(known, _)| *known == name))
-            .map(|(_, value)| value)
-    };
+    let value = |name: &str| value(query, name);
     if value("transport") != Some("websocket") {
         return Err(Refused::Transport);
     }

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) shutdown: CancellationToken,
+    /// The organisation that the client wants to hear of, for those who may hear of several.
+    pub(crate) wanted: Option<OrganizationId>,
     /// Names the connection and, with another letter, the client's place in the namespace. Neither opens anything.
     pub(crate) id: String,
 }
@@ -77,7 +79,7 @@ impl Session {
         };
         let token = packet::token(&said);
         let Some(token) = token else { return self.refuse(socket, "Unauthorized").await };
-        let asked = timeout_at(deadline, self.directory.authenticate(&token)).await;
+        let asked = timeout_at(deadline, self.directory.authenticate(&token, self.wanted)).await;
         let organization = match asked {
             Ok(Ok(organization)) => organization,
             Ok(Err(Refusal::Unauthorized)) => return self.refuse(socket, "Unauthorized").await,
@@ -161,7 +163,8 @@ impl Session {
         organization: OrganizationId,
         unanswered: u32,
     ) -> ControlFlow<End, u32> {
-        let asked = timeout(self.settings.check_period, self.directory.authenticate(token)).await;
+        let asked =
+            timeout(self.settings.check_period, self.directory.authenticate(token, self.wanted)).await;
         match asked {
             Ok(Ok(still)) if still == organization => ControlFlow::Continue(0),
             Ok(Err(Refusal::Unavailable)) | Err(_) if unanswered < UNANSWERED => {

@@ -29,3 +29,4 @@ pub mod socket;
 pub mod clock;
 pub mod process;
 pub mod exec;
+pub mod terminal;

@@ -84,7 +84,7 @@ impl<'a> Shown<'a> {
     fn proofs(&self, now: Timestamp) -> Vec<(Option<Proof<'_>>, &'static str)> {
         let mut proofs = Vec::new();
         if let Some(key) = self.key {
-            proofs.push((Some(Proof::Key(key)), "the API key is not valid"));
+            proofs.push((Some(Proof::Key(key)), "the API key or JWT is not valid"));
         }
         if let Some(token) = self.header_token {
             proofs.push((Some(Proof::Token(token)), "the preview token in the header is not valid"));

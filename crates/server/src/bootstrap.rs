@@ -5,14 +5,12 @@ use std::path::Path;
 use fs_err as fs;
 use store::Store;
 use types::api_key::{ApiKey, Permission};
-use types::organization::Organization;
-use types::user::User;
+use types::organization::{Organization, PERSONAL};
+use types::user::{OPERATOR, User};
 use types::{ApiKeyId, Clock, OrganizationId, Random, UserId};
 
 use crate::error::ServerError;
 
-/// The admin's id, as the original platform names it.
-const ADMIN: &str = "daytona-admin";
 /// The file with the admin's key, below the data directory.
 pub const KEY_FILE: &str = "admin-api-key";
 
@@ -39,12 +37,17 @@ pub async fn bootstrap(
     random: &dyn Random,
 ) -> Result<(AdminKey, OrganizationId), ServerError> {
     let failed = |action: &'static str| move |source| ServerError::Store { action, source };
-    let user_id = UserId(ADMIN.to_owned());
+    let user_id = UserId(OPERATOR.to_owned());
     let now = clock.now();
     let known = store.user_get(&user_id).await.map_err(failed("find the admin"))?.is_some();
     if !known {
-        let user =
-            User { id: user_id.clone(), name: "Admin".to_owned(), email: String::new(), created_at: now };
+        let user = User {
+            id: user_id.clone(),
+            name: "Admin".to_owned(),
+            email: String::new(),
+            email_verified: false,
+            created_at: now,
+        };
         store.user_insert(&user).await.map_err(failed("make the admin"))?;
     }
     let organization_id = personal_organization(store, user_id.clone(), lost, now, random).await?;
@@ -100,7 +103,7 @@ async fn personal_organization(
     }
     let organization = Organization {
         id: lost.unwrap_or_else(|| OrganizationId::random(random)),
-        name: "Personal".to_owned(),
+        name: PERSONAL.to_owned(),
         personal: true,
         created_by: user_id,
         created_at: now,

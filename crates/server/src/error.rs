@@ -37,6 +37,9 @@ pub enum ServerError {
     /// The object storage could not be opened.
     #[error("prepare the object storage")]
     Storage { source: storage::StorageError },
+    /// Nobody could log in.
+    #[error("prepare to take tokens of the login provider")]
+    Login { source: identity::IdentityError },
     /// A worker thread ended without an answer.
     #[error("{action}: its worker stopped")]
     Worker { action: &'static str },

@@ -46,10 +46,17 @@ pub(crate) fn serve(
 
 #[async_trait]
 impl Directory for Listened {
-    async fn authenticate(&self, token: &str) -> Result<OrganizationId, Refusal> {
-        match self.callers.authenticate(token).await {
+    async fn authenticate(
+        &self,
+        token: &str,
+        wanted: Option<OrganizationId>,
+    ) -> Result<OrganizationId, Refusal> {
+        match self.callers.authenticate(token, wanted).await {
             Ok(caller) => Ok(caller.organization_id),
-            Err(ApiError::InvalidCredentials) => Err(Refusal::Unauthorized),
+            Err(ApiError::NoMember) => Err(Refusal::Unauthorized),
+            Err(error) if error.is_refusal_of_credentials() => Err(Refusal::Unauthorized),
+            // The log knows already.
+            Err(ApiError::Judge(_)) => Err(Refusal::Unavailable),
             Err(error) => {
                 warn!("cannot check who listens to events: {}", Chain(&error));
                 Err(Refusal::Unavailable)

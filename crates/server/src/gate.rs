@@ -27,7 +27,7 @@ impl Gate {
         // The path is untrusted text; whatever is no id of ours cannot be found.
         let id: Option<SandboxId> = sandbox.parse().ok();
         let standing = match proof {
-            Proof::Key(key) => self.of_caller(key, id).await?,
+            Proof::Key(bearer) => self.of_caller(bearer, id).await?,
             Proof::Token(token) => {
                 let standing = self.standing(id).await?;
                 standing
@@ -49,13 +49,16 @@ impl Gate {
         }
     }
 
-    /// Returns the standing of a sandbox that the holder of a key may call.
-    async fn of_caller(&self, key: &str, id: Option<SandboxId>) -> Result<Standing, Refusal> {
-        let caller = self.callers.authenticate(key).await.map_err(|error| match error {
-            ApiError::InvalidCredentials => Refusal::Unauthorized,
+    /// Returns the standing of a sandbox that the holder of a key or token may call. Somebody who logged in may call those
+    /// of every organisation that they belong to, without naming it.
+    async fn of_caller(&self, bearer: &str, id: Option<SandboxId>) -> Result<Standing, Refusal> {
+        let standing = self.standing(id).await?;
+        let organization = standing.as_ref().map(|standing| standing.organization_id);
+        let caller = self.callers.authenticate(bearer, organization).await.map_err(|error| match error {
+            ApiError::NoMember => Refusal::NotFound,
+            error if error.is_refusal_of_credentials() => Refusal::Unauthorized,
             _ => Refusal::Unavailable,
         })?;
-        let standing = self.standing(id).await?;
         let standing = standing.filter(|standing| standing.organization_id == caller.organization_id);
         let standing = standing.ok_or(Refusal::NotFound)?;
         if !caller.permissions.contains(&Permission::WriteSandboxes) {

@@ -16,6 +16,7 @@ mod local;
 mod events;
 mod wake;
 mod gate;
+mod login;
 mod directory;
 mod adopt;
 pub mod serve;

@@ -34,6 +34,7 @@ use crate::error::ServerError;
 use crate::events::{self, Listened};
 use crate::gate::Gate;
 use crate::local::LocalRunner;
+use crate::login;
 use crate::objects;
 use crate::wake::Waker;
 
@@ -112,7 +113,8 @@ impl Server {
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
         tasks.spawn_until_shutdown("firewall's rules", tell_network_trouble(host.clone()));
 
-        let callers = Arc::new(Callers::new(store.clone(), clock.clone()));
+        let people = login::people(&settings.api.oidc, &store, &clock, &random, &tasks)?;
+        let callers = Arc::new(Callers::new(store.clone(), clock.clone(), people));
         let rows = Rows {
             gate: Gate { store: store.clone(), callers: callers.clone() },
             waker: Waker {

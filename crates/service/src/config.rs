@@ -178,12 +178,7 @@ fn api(values: &Values) -> Result<ApiSettings, ServiceError> {
         region_name: values.require(&env::DEFAULT_REGION_NAME, values::line)?,
         max_auto_archive_interval_minutes: values.require(&env::MAX_AUTO_ARCHIVE_INTERVAL, values::count)?,
         environment: values.require(&env::ENVIRONMENT, values::line)?,
-        oidc: OidcSettings {
-            client_id: values.read(&env::OIDC_CLIENT_ID, values::line)?,
-            issuer: values.read(&env::OIDC_ISSUER_BASE_URL, values::url)?,
-            public_issuer: values.read(&env::PUBLIC_OIDC_DOMAIN, values::url)?,
-            audience: values.read(&env::OIDC_AUDIENCE, values::line)?,
-        },
+        oidc: oidc(values)?,
         limits: LimitSettings {
             cpu: limit(values, &env::MAX_CPU_PER_SANDBOX)?,
             memory_gib: limit(values, &env::MAX_MEMORY_PER_SANDBOX)?,
@@ -191,6 +186,21 @@ fn api(values: &Values) -> Result<ApiSettings, ServiceError> {
         },
         quota: quota(values)?,
     })
+}
+
+/// Reads what is said of the login provider. Tokens of one are made for many, so that whom ours are for must be said.
+fn oidc(values: &Values) -> Result<OidcSettings, ServiceError> {
+    let settings = OidcSettings {
+        client_id: values.read(&env::OIDC_CLIENT_ID, values::line)?,
+        issuer: values.read(&env::OIDC_ISSUER_BASE_URL, values::url)?,
+        public_issuer: values.read(&env::PUBLIC_OIDC_DOMAIN, values::url)?,
+        audience: values.read(&env::OIDC_AUDIENCE, values::line)?,
+    };
+    if settings.issuer.is_some() && settings.audience.is_none() {
+        let expectation = "said too, since the issuer is".to_owned();
+        return Err(values.refuse(&env::OIDC_AUDIENCE, expectation));
+    }
+    Ok(settings)
 }
 
 /// Reads the bounds of an organisation. They are read also where they have no effect, so that a mistake in one is found.

@@ -174,7 +174,7 @@ pub const OIDC_CLIENT_ID: Setting = Setting {
     alias: Some("OID_CLIENT_ID"),
     section: Section::Control,
     fallback: Unset("told to clients as empty"),
-    description: "Client id of the identity provider, as told to clients by `/api/config`. Signing in by it is not built yet.",
+    description: "Client id of the identity provider, as told to clients by `/api/config`.",
     ..ORIGINAL
 };
 pub const OIDC_ISSUER_BASE_URL: Setting = Setting {
@@ -183,8 +183,8 @@ pub const OIDC_ISSUER_BASE_URL: Setting = Setting {
     alias: Some("OID_ISSUER_BASE_URL"),
     section: Section::Control,
     kind: Kind::Url,
-    fallback: Unset("told to clients as empty"),
-    description: "Issuer of the identity provider, as told to clients by `/api/config`.",
+    fallback: Unset("API keys alone are taken"),
+    description: "Issuer whose JSON Web Tokens are taken beside API keys, found by OpenID Connect discovery. Also told to clients by `/api/config`. Needs the audience.",
     ..ORIGINAL
 };
 pub const PUBLIC_OIDC_DOMAIN: Setting = Setting {
@@ -193,7 +193,7 @@ pub const PUBLIC_OIDC_DOMAIN: Setting = Setting {
     section: Section::Control,
     kind: Kind::Url,
     fallback: Unset("clients are told the issuer itself"),
-    description: "Issuer as browsers reach it, told to clients instead of the other when both are set.",
+    description: "Issuer as browsers reach it, told to clients instead of the other when both are set. Tokens may name either.",
     ..ORIGINAL
 };
 pub const OIDC_AUDIENCE: Setting = Setting {
@@ -202,7 +202,7 @@ pub const OIDC_AUDIENCE: Setting = Setting {
     alias: Some("OID_AUDIENCE"),
     section: Section::Control,
     fallback: Unset("told to clients as empty"),
-    description: "Audience of the identity provider's tokens, as told to clients by `/api/config`.",
+    description: "Audience that tokens must be made for. Also told to clients by `/api/config`.",
     ..ORIGINAL
 };
 

@@ -19,12 +19,13 @@ use types::sandbox::Sandbox;
 use types::snapshot::SnapshotChange;
 
 /// Forward only, never edited: the database refuses to start when an applied one has changed.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "control plane", include_str!("../migrations/sqlite/0001_control_plane.sql")),
     (2, "applied limits", include_str!("../migrations/sqlite/0002_applied_limits.sql")),
     (3, "life", include_str!("../migrations/sqlite/0003_life.sql")),
     (4, "list and quota", include_str!("../migrations/sqlite/0004_list_and_quota.sql")),
     (5, "timers", include_str!("../migrations/sqlite/0005_timers.sql")),
+    (6, "member", include_str!("../migrations/sqlite/0006_member.sql")),
 ];
 
 const READERS: u32 = 8;

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::telemetry::Telemetry;
-use api::{ApiState, Callers, Parts, Settings};
+use api::{ApiState, Callers, Parts, People, Settings};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use engine::Engine;
+use identity::Verifier;
 use serde_json::Value;
+use service::Tasks;
 use store::Store;
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -18,6 +20,7 @@ use types::{ApiKeyId, Clock, OrganizationId, Random, SystemRandom};
 
 use crate::clock::TestClock;
 use crate::fake_runner::FakeRunner;
+use crate::issuer::Issuer;
 use crate::sample;
 
 /// How long a test waits for what must happen before it fails.
@@ -82,6 +85,18 @@ pub async fn store() -> std::io::Result<(Store, TempDir)> {
 impl TestApi {
     /// Starts a server with these settings changed.
     pub async fn start_with(change: impl FnOnce(&mut Settings)) -> std::io::Result<Self> {
+        Self::start_for(change, None).await
+    }
+
+    /// Starts a server that takes the tokens of a login provider.
+    pub async fn start_with_login(issuer: &Issuer) -> std::io::Result<Self> {
+        Self::start_for(|_| (), Some(issuer.settings())).await
+    }
+
+    async fn start_for(
+        change: impl FnOnce(&mut Settings),
+        login: Option<identity::Settings>,
+    ) -> std::io::Result<Self> {
         let (store, directory) = store().await?;
         let clock = Arc::new(TestClock::default());
         let runner = Arc::new(FakeRunner::default());
@@ -93,7 +108,8 @@ impl TestApi {
             &engine::Settings::default(),
         )
         .await;
-        let callers = Arc::new(Callers::new(store.clone(), Arc::clone(&shared_clock)));
+        let people = login.map(|settings| people(settings, &store, &shared_clock)).transpose()?;
+        let callers = Arc::new(Callers::new(store.clone(), Arc::clone(&shared_clock), people));
         let telemetry = Arc::<Telemetry>::default();
         let mut settings = Settings::at("http://localhost:3000");
         FakeRunner::SNAPSHOT.clone_into(&mut settings.default_snapshot);
@@ -197,6 +213,11 @@ impl TestApi {
         };
         tokio::time::timeout(SOON, reached).await.is_ok()
     }
+}
+
+fn people(settings: identity::Settings, store: &Store, clock: &Arc<dyn Clock>) -> std::io::Result<People> {
+    let verifier = Verifier::new(settings, Arc::clone(clock), Tasks::new()).map_err(std::io::Error::other)?;
+    Ok(People::new(verifier, store.clone(), Arc::clone(clock), Arc::new(SystemRandom)))
 }
 
 /// A request that HTTP itself forbids was never sent: no status says so, so an odd one does.

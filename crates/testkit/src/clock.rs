@@ -24,6 +24,12 @@ impl TestClock {
         let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
         self.0.fetch_add(by_ms, Ordering::SeqCst);
     }
+
+    /// Moves the time back, as whoever corrects a clock does.
+    pub fn set_back(&self, by: Duration) {
+        let by_ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.0.fetch_sub(by_ms, Ordering::SeqCst);
+    }
 }
 
 impl Clock for TestClock {

@@ -9,7 +9,13 @@ use types::{ApiKeyId, OrganizationId, SandboxId, SystemRandom, Timestamp, UserId
 
 /// A user named `name`.
 pub fn user(name: &str, now: Timestamp) -> User {
-    User { id: UserId(name.to_owned()), name: name.to_owned(), email: String::new(), created_at: now }
+    User {
+        id: UserId(name.to_owned()),
+        name: name.to_owned(),
+        email: String::new(),
+        email_verified: false,
+        created_at: now,
+    }
 }
 
 /// The personal organisation of `owner`.

@@ -2,9 +2,11 @@
 
 pub mod config;
 pub mod health;
+pub mod organization;
 pub mod sandbox;
 pub mod snapshot;
 pub mod telemetry;
+pub mod user;
 
 /// Every operation of the published interface, built here or not: method, path and versions, one per line between
 /// tabs; lines that start with `#` are remarks.

@@ -11,6 +11,9 @@ import wire
 # Marks every sandbox of this run, so that what is left over can be told from what others made.
 RUN_LABEL = "e2e-run"
 
+# The snapshot with what an agent's whole working day needs: deploy/images/toolbox.toml.
+TOOLBOX = "toolbox"
+
 
 @pytest.fixture(scope="session")
 def run_id():
@@ -75,6 +78,15 @@ def create_raw(daytona, raw, run_id):
 def box(daytona, run_id):
     """One sandbox for all cases of a file that do not change what a sandbox is."""
     params = CreateSandboxFromSnapshotParams(labels={RUN_LABEL: run_id})
+    sandbox = daytona.create(params, timeout=60)
+    yield sandbox
+    remove(daytona, sandbox.id)
+
+
+@pytest.fixture(scope="module")
+def toolbox(daytona, run_id):
+    """One sandbox of the toolbox image for all cases of a file: git, vim, charts and language servers are there."""
+    params = CreateSandboxFromSnapshotParams(snapshot=TOOLBOX, labels={RUN_LABEL: run_id})
     sandbox = daytona.create(params, timeout=60)
     yield sandbox
     remove(daytona, sandbox.id)

@@ -254,3 +254,17 @@ def test_forbidden_files(box):
     with pytest.raises(DaytonaError):
         box.fs.upload_file(b"x", "/etc/passwd")
     assert "root:x:0:0" in box.fs.download_file("/etc/passwd").decode()
+
+
+def test_what_is_cut_short_says_so(box, folder, raw):
+    box.process.exec(f"yes needle | head -n 10001 > {folder}/many; yes needle | head -n 3 > {folder}/few")
+    for name, truncated, lines in (("many", "true", 10_000), ("few", "false", 3)):
+        answer = raw.toolbox(box, "GET", "/files/find", params={"path": f"{folder}/{name}", "pattern": "needle"})
+        assert (answer.headers["x-daytona-truncated"], len(answer.json())) == (truncated, lines)
+
+
+def test_many_files_are_searched_in_order(box, folder):
+    script = "import os\nfor n in range(3000): open(f'{d}/{n:04}', 'w').write('hay\\nneedle\\n' if n % 100 == 0 else 'hay\\n')"
+    box.process.code_run(f"d = {folder!r}\n{script}")
+    matches = [(match.file, match.line) for match in box.fs.find_files(folder, "needle")]
+    assert matches == [(f"{folder}/{number:04}", 2) for number in range(0, 3000, 100)]

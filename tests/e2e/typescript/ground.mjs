@@ -44,6 +44,11 @@ export function sharedSandbox(params = {}) {
   }
 }
 
+// The same of the toolbox image, which has git, vim, charts and language servers: deploy/images/toolbox.toml.
+export function sharedToolbox() {
+  return sharedSandbox({ snapshot: 'toolbox' })
+}
+
 // Deletes a sandbox and waits until it is gone; one that is gone already is fine.
 export async function remove(id) {
   const answer = await api('DELETE', `/sandbox/${id}`)

@@ -168,7 +168,13 @@ async fn others(store: &Store, now: Timestamp) -> Result<Vec<OrganizationId>> {
     let mut others = Vec::new();
     for number in 0..OTHER_ORGANIZATIONS {
         let id = UserId(format!("perf-{number}"));
-        let user = User { id: id.clone(), name: id.0.clone(), email: String::new(), created_at: now };
+        let user = User {
+            id: id.clone(),
+            name: id.0.clone(),
+            email: String::new(),
+            email_verified: false,
+            created_at: now,
+        };
         store.user_insert(&user).await?;
         let organization = Organization {
             id: OrganizationId::from_u128(u128::from(number) + 1),

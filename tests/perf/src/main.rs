@@ -10,6 +10,7 @@ mod product;
 mod latency;
 mod throughput;
 mod density;
+mod daemon;
 mod transfer;
 mod bulk;
 mod docker;
@@ -50,6 +51,9 @@ struct Args {
     /// A Python that has the official SDK, for `transfer`.
     #[arg(long, env = "DAYTONA_SDK_PYTHON")]
     sdk: Option<PathBuf>,
+    /// The program inside sandboxes, for `daemon`.
+    #[arg(long, env = "DAYTONA_DAEMON")]
+    daemon: Option<PathBuf>,
     /// The program under test.
     #[arg(long, env = "DAYTONA")]
     daytona: PathBuf,
@@ -74,6 +78,8 @@ pub(crate) enum Topic {
     Throughput,
     /// Many idle sandboxes.
     Density,
+    /// The program inside sandboxes: its size, its start, its memory.
+    Daemon,
     /// A gibibyte up and down.
     Transfer,
     /// A thousand files in one call.
@@ -124,6 +130,9 @@ fn measure(args: &Args, selection: &Selection, product: &Product, report: &mut R
     let floors = Floors::measure(&product.layer()?)?;
     if [Topic::Create, Topic::Exec, Topic::Delete].into_iter().any(|topic| selection.has(topic)) {
         latency::measure(product, args.rounds, selection, report)?;
+    }
+    if selection.has(Topic::Daemon) {
+        daemon::measure(product, args.daemon.as_deref(), args.rounds, report)?;
     }
     if selection.has(Topic::Throughput) {
         throughput::measure(product, Duration::from_secs(args.seconds), floors.container, report)?;

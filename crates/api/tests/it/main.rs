@@ -11,6 +11,7 @@ mod contention;
 mod list;
 mod quota;
 mod tenant;
+mod login;
 mod hostile;
 mod transport;
 mod config;

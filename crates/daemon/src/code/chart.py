@@ -1,11 +1,11 @@
 # Runs the program on descriptor 3 as __main__ and reports every figure it shows on descriptor 4, one JSON line each.
-import sys as _sys
 
 
 def _daytona_main():
     import json
     import math
     import os
+    import sys
 
     with os.fdopen(3, "rb") as source:
         text = source.read()
@@ -28,6 +28,15 @@ def _daytona_main():
         rows = ((number(x), number(y)) for x, y in pairs)
         return [[x, y] for x, y in rows if x is not None and y is not None]
 
+    def exactly(value):
+        value = float(value)
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
+
+    def places(axis):
+        """What stands at each mark of an axis."""
+        labels = (label.get_text() for label in axis.get_ticklabels())
+        return dict(zip((round(tick, 6) for tick in numbers(axis.get_ticklocs())), labels))
+
     def axis_fields(axes):
         return {
             "title": axes.get_title(),
@@ -47,9 +56,10 @@ def _daytona_main():
 
     def boxes(axes):
         found = []
-        for index, box in enumerate(getattr(axes, "_daytona_boxes", ())):
+        for box, place, lies in getattr(axes, "_daytona_boxes", ()):
+            shown = places(axes.yaxis if lies else axes.xaxis)
             found.append({
-                "label": str(box.get("label") or index + 1),
+                "label": shown.get(round(place, 6)) or str(box.get("label") or exactly(place)),
                 "min": number(box.get("whislo")),
                 "first_quartile": number(box.get("q1")),
                 "median": number(box.get("med")),
@@ -75,18 +85,14 @@ def _daytona_main():
         containers = [container for container in axes.containers if isinstance(container, BarContainer)]
         for index, container in enumerate(containers):
             lying = getattr(container, "orientation", "vertical") == "horizontal"
-            axis = axes.yaxis if lying else axes.xaxis
-            places = dict(zip(
-                (round(tick, 6) for tick in numbers(axis.get_ticklocs())),
-                (label.get_text() for label in axis.get_ticklabels()),
-            ))
+            shown = places(axes.yaxis if lying else axes.xaxis)
             for patch in container.patches:
                 if lying:
                     middle, value = patch.get_y() + patch.get_height() / 2, patch.get_width()
                 else:
                     middle, value = patch.get_x() + patch.get_width() / 2, patch.get_height()
-                label = places.get(round(float(middle), 6)) or f"{float(middle):g}"
-                found.append({"label": label, "group": name(container, index), "value": f"{float(value):g}"})
+                label = shown.get(round(float(middle), 6)) or exactly(middle)
+                found.append({"label": label, "group": name(container, index), "value": exactly(value)})
         return found
 
     def clouds(axes):
@@ -96,72 +102,117 @@ def _daytona_main():
         return [{"label": name(cloud, index), "points": points(cloud.get_offsets())} for index, cloud in enumerate(found)]
 
     def lines(axes):
+        from matplotlib.container import ErrorbarContainer, StemContainer
+
+        labelled, extras = {}, set()
+        for container in axes.containers:
+            if isinstance(container, ErrorbarContainer):
+                labelled[container.lines[0]] = container
+                extras.update(container.lines[1])
+            elif isinstance(container, StemContainer):
+                labelled[container.markerline] = container
+                extras.add(container.baseline)
+        # Lines across the whole chart, such as those of axhline, have no points of their own.
+        drawn = [line for line in axes.lines if line.get_transform().contains_branch(axes.transData)]
+        drawn = [line for line in drawn if line not in extras]
         return [
-            {"label": name(line, index), "points": points(line.get_xydata())}
-            for index, line in enumerate(axes.lines)
+            {"label": name(labelled.get(line, line), index), "points": points(line.get_xydata())}
+            for index, line in enumerate(drawn)
         ]
 
     def axes_chart(axes):
         kinds = (("box_and_whisker", boxes), ("pie", slices), ("bar", bars), ("scatter", clouds), ("line", lines))
         for kind, read in kinds:
-            elements = read(axes)
+            # What is drawn in three dimensions is on the axes as it was projected.
+            elements = read(axes) if axes.name != "3d" else []
             if elements:
                 return {"type": kind, **axis_fields(axes), "elements": elements}
         return {"type": "unknown", **axis_fields(axes), "elements": []}
 
-    def figure_chart(figure):
+    def picture(figure, area=None):
         import base64
         import io
 
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png")
-        charts = [axes_chart(axes) for axes in figure.axes]
+        figure.savefig(buffer, format="png", bbox_inches=area)
+        return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+    def picture_of(axes):
+        if not hasattr(axes.figure.canvas, "get_renderer"):
+            # The program has chosen a way to draw that knows no pixels.
+            return None
+        box = axes.get_tightbbox(axes.figure.canvas.get_renderer())
+        return picture(axes.figure, box.transformed(axes.figure.dpi_scale_trans.inverted()))
+
+    def figure_chart(figure):
+        # First, because drawing is what decides where marks are and what stands there.
+        whole = picture(figure)
+        # The scale of colours beside a chart is no chart.
+        shown = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+        charts = [axes_chart(axes) for axes in shown]
         if len(charts) == 1:
             chart = charts[0]
         else:
+            for part, axes in zip(charts, shown):
+                part["png"] = picture_of(axes)
             heading = getattr(figure, "_suptitle", None)
             title = heading.get_text() if heading is not None else ""
             chart = {"type": "composite_chart" if charts else "unknown", "title": title, "elements": charts}
-        chart["png"] = base64.b64encode(buffer.getvalue()).decode("ascii")
+        chart["png"] = whole
         return chart
 
     def watch_matplotlib():
         import matplotlib
         import matplotlib.pyplot as pyplot
         from matplotlib.axes import Axes
+        from matplotlib.figure import Figure
 
         draw_boxes = Axes.bxp
 
         def remember_boxes(self, bxpstats, *arguments, **options):
             bxpstats = list(bxpstats)
-            self._daytona_boxes = [*getattr(self, "_daytona_boxes", ()), *bxpstats]
+            at = arguments[0] if arguments else options.get("positions")
+            at = range(1, len(bxpstats) + 1) if at is None else at
+            lies = options.get("orientation") == "horizontal" or options.get("vert") in (False, 0)
+            boxes = [(box, float(place), lies) for box, place in zip(bxpstats, at)]
+            self._daytona_boxes = [*getattr(self, "_daytona_boxes", ()), *boxes]
             return draw_boxes(self, bxpstats, *arguments, **options)
+
+        def show_one(figure, *arguments, **options):
+            try:
+                line = json.dumps(figure_chart(figure), allow_nan=False)
+            except Exception as error:
+                print(f"a figure could not be reported: {error}", file=sys.stderr)
+            else:
+                sink.write(line + "\n")
+                sink.flush()
+            pyplot.close(figure)
 
         def show(*arguments, **options):
             for figure_number in pyplot.get_fignums():
-                figure = pyplot.figure(figure_number)
-                try:
-                    line = json.dumps(figure_chart(figure), allow_nan=False)
-                except Exception as error:
-                    print(f"a figure could not be reported: {error}", file=_sys.stderr)
-                else:
-                    sink.write(line + "\n")
-                    sink.flush()
-                pyplot.close(figure)
+                show_one(pyplot.figure(figure_number))
 
         Axes.bxp = remember_boxes
+        Figure.show = show_one
         pyplot.show = show
         matplotlib.use("agg")
 
+    def report(kind, error, trace):
+        # The frames of this text come before the program's own, and tell its author nothing.
+        while trace is not None and trace.tb_frame.f_code.co_filename == "<string>":
+            trace = trace.tb_next
+        sys.__excepthook__(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = report
     try:
         watch_matplotlib()
     except ImportError:
         # The program's own import will say so, with a traceback that points at its line.
         pass
-    _sys.argv[0] = "-"
+    sys.argv[0] = "-"
     return compile(text, "<stdin>", "exec")
 
 
 _daytona_code = _daytona_main()
-del _daytona_main, _sys
+del _daytona_main
 exec(_daytona_code)

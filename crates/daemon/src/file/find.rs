@@ -1,24 +1,27 @@
 //! Finds a text in files, and files by their names.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use daytona_wire::toolbox::file::Match;
-use memchr::memmem::Finder;
 
 use crate::error::DaemonError;
 use crate::file::glob::Pattern;
+use crate::file::scan::Scanner;
 use crate::file::walk::{Cancellation, walk};
 
 /// More results than this are no use to anybody and would fill the daemon's memory.
 pub const RESULTS: usize = 10_000;
-/// A longer line is a program's, not a person's: the rest of it is skipped over, not kept.
-const LINE_BYTES: u64 = 64 * 1024;
+/// How long all results together may be, for the same reason.
+const RESULT_BYTES: usize = 8 * 1024 * 1024;
 /// How much of a matching line is told.
 const SHOWN_BYTES: usize = 1024;
-/// A NUL within this many bytes makes a file binary.
-const PROBE_BYTES: usize = 8 * 1024;
+/// How many files are searched together: enough work for threads to pay, few enough to stop soon.
+const BATCH: usize = 1_024;
+/// With fewer files, one thread is done before another one has started.
+const FILES_PER_THREAD: usize = 64;
+/// More threads than this take memory and wait for the same disk.
+const THREADS: usize = 4;
 
 /// Results, and whether there are more than were kept.
 #[derive(Debug)]
@@ -27,68 +30,109 @@ pub struct Found<T> {
     pub results: Vec<T>,
     /// Whether the search stopped at its limit.
     pub is_cut_short: bool,
+    bytes: usize,
+}
+
+impl<T> Found<T> {
+    fn new() -> Self {
+        Self { results: Vec::new(), is_cut_short: false, bytes: 0 }
+    }
+
+    /// Keeps a result of `bytes` bytes, or breaks at the limit.
+    fn push(&mut self, result: T, bytes: usize) -> ControlFlow<()> {
+        if self.results.len() == RESULTS || self.bytes + bytes > RESULT_BYTES {
+            self.is_cut_short = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes += bytes;
+        self.results.push(result);
+        ControlFlow::Continue(())
+    }
+}
+
+impl Found<Match> {
+    /// Adds what comes after.
+    fn append(&mut self, later: Self) {
+        for result in later.results {
+            let bytes = weight(&result);
+            if self.is_cut_short || self.push(result, bytes).is_break() {
+                return;
+            }
+        }
+        self.is_cut_short |= later.is_cut_short;
+    }
+}
+
+fn weight(result: &Match) -> usize {
+    result.file.len() + result.content.len()
 }
 
 /// Returns the lines below `root` that contain `text`; binary files are skipped.
 pub fn find(root: &Path, text: &str, cancellation: &Cancellation) -> Result<Found<Match>, DaemonError> {
-    let finder = Finder::new(text.as_bytes());
-    let mut found = Found { results: Vec::new(), is_cut_short: false };
+    let mut found = Found::new();
+    let mut batch: Vec<PathBuf> = Vec::with_capacity(BATCH);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS);
     walk(root, cancellation, |path, kind| {
         if kind.is_file() {
-            // A file that cannot be read is left out, as one that vanished is.
-            let _ = find_in_file(path, &finder, cancellation, &mut found);
+            batch.push(path.to_owned());
+        }
+        if batch.len() == BATCH {
+            search_batch(&batch, text, threads, cancellation, &mut found);
+            batch.clear();
         }
         if found.is_cut_short { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
+    if !found.is_cut_short {
+        search_batch(&batch, text, threads, cancellation, &mut found);
+    }
     Ok(found)
 }
 
-fn find_in_file(
-    path: &Path,
-    finder: &Finder<'_>,
+/// Searches files in several threads, which have this one's permissions; results stay in the order of the files.
+fn search_batch(
+    batch: &[PathBuf],
+    text: &str,
+    threads: usize,
     cancellation: &Cancellation,
     found: &mut Found<Match>,
-) -> std::io::Result<()> {
-    let mut reader = BufReader::with_capacity(PROBE_BYTES, std::fs::File::open(path)?);
-    if memchr::memchr(0, reader.fill_buf()?).is_some() {
-        return Ok(());
-    }
-    let mut line = Vec::new();
-    for number in 1.. {
-        line.clear();
-        if reader.by_ref().take(LINE_BYTES).read_until(b'\n', &mut line)? == 0 || cancellation.is_cancelled()
-        {
-            return Ok(());
+) {
+    let each = batch.len().div_ceil(threads).max(FILES_PER_THREAD);
+    let mut pieces = batch.chunks(each);
+    let Some(first) = pieces.next() else { return };
+    std::thread::scope(|scope| {
+        let mut others = Vec::new();
+        for piece in pieces {
+            let work = move || search_files(piece, text, cancellation);
+            // A sandbox may have no process left to give; then the files are searched here.
+            others.push(std::thread::Builder::new().spawn_scoped(scope, work).map_err(|_| piece));
         }
-        if line.last() != Some(&b'\n') {
-            skip_line(&mut reader)?;
+        found.append(search_files(first, text, cancellation));
+        for other in others {
+            let later = match other {
+                Ok(thread) => thread.join().unwrap_or_else(|_| Found::new()),
+                Err(piece) => search_files(piece, text, cancellation),
+            };
+            found.append(later);
         }
-        if finder.find(&line).is_some() {
-            if found.results.len() == RESULTS {
-                found.is_cut_short = true;
-                return Ok(());
-            }
-            let file = path.to_string_lossy().into_owned();
-            found.results.push(Match { file, line: number, content: shown(&line) });
-        }
-    }
-    Ok(())
+    });
 }
 
-fn skip_line(reader: &mut impl std::io::BufRead) -> std::io::Result<()> {
-    loop {
-        let buffer = reader.fill_buf()?;
-        let Some(end) = memchr::memchr(b'\n', buffer) else {
-            let length = buffer.len();
-            if length == 0 {
-                return Ok(());
-            }
-            reader.consume(length);
-            continue;
-        };
-        reader.consume(end + 1);
-        return Ok(());
+fn search_files(files: &[PathBuf], text: &str, cancellation: &Cancellation) -> Found<Match> {
+    let mut found = Found::new();
+    let mut scanner = Scanner::new(text);
+    for path in files {
+        // A file that cannot be read is left out, as one that vanished is.
+        let _ = scanner.scan_file(path, cancellation, |line, contents| {
+            let line = u64::try_from(line).unwrap_or(u64::MAX);
+            let result = Match { file: path.to_string_lossy().into_owned(), line, content: shown(contents) };
+            let bytes = weight(&result);
+            found.push(result, bytes)
+        });
+        if found.is_cut_short {
+            break;
+        }
     }
+    found
 }
 
 fn shown(line: &[u8]) -> String {
@@ -109,18 +153,15 @@ pub fn search(root: &Path, pattern: &str, cancellation: &Cancellation) -> Result
             pattern.chars().take(80).collect::<String>().escape_debug()
         ),
     })?;
-    let mut found = Found { results: Vec::new(), is_cut_short: false };
+    let mut found = Found::new();
     walk(root, cancellation, |path, _| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if !pattern.matches(&name) {
             return ControlFlow::Continue(());
         }
-        if found.results.len() == RESULTS {
-            found.is_cut_short = true;
-            return ControlFlow::Break(());
-        }
-        found.results.push(path.to_string_lossy().into_owned());
-        ControlFlow::Continue(())
+        let path = path.to_string_lossy().into_owned();
+        let bytes = path.len();
+        found.push(path, bytes)
     })?;
     Ok(found)
 }
@@ -156,6 +197,32 @@ mod tests {
         );
         let literal = find(directory.path(), "needle.*", &Cancellation::default()).expect("found");
         assert_eq!(literal.results.len(), 1, "the text is literal");
+    }
+
+    #[test]
+    fn many_files_are_searched_in_their_order() {
+        let directory = tempfile::tempdir().expect("directory");
+        let mut expected = Vec::new();
+        for number in 0..BATCH * 2 + 100 {
+            let path = directory.path().join(format!("{number:05}"));
+            std::fs::write(&path, if number % 3 == 0 { "hay\nneedle" } else { "hay" }).expect("write");
+            if number % 3 == 0 {
+                expected.push(path.to_string_lossy().into_owned());
+            }
+        }
+        let found = find(directory.path(), "needle", &Cancellation::default()).expect("found");
+        let files: Vec<String> = found.results.into_iter().map(|one| one.file).collect();
+        assert_eq!(files, expected);
+    }
+
+    #[test]
+    fn long_results_are_bounded_by_their_length() {
+        let directory = tempfile::tempdir().expect("directory");
+        let line = format!("{}\n", "x".repeat(SHOWN_BYTES));
+        std::fs::write(directory.path().join("a"), line.repeat(RESULTS)).expect("write");
+        let found = find(directory.path(), "x", &Cancellation::default()).expect("found");
+        assert!(found.is_cut_short && found.results.len() < RESULTS);
+        assert!(found.results.iter().map(weight).sum::<usize>() <= RESULT_BYTES);
     }
 
     #[test]

@@ -53,14 +53,18 @@ pub fn walk(
         return Ok(());
     }
     let mut pending = children(root, &metadata).map_err(failed)?;
-    while let Some((path, device)) = pending.pop() {
+    while let Some(Child { path, kind, device }) = pending.pop() {
         if cancellation.is_cancelled() {
             return Ok(());
         }
-        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
-        if visit(&path, metadata.file_type()).is_break() {
+        if visit(&path, kind).is_break() {
             return Ok(());
         }
+        if !kind.is_dir() {
+            continue;
+        }
+        // What is a link by now is not entered.
+        let Ok(metadata) = std::fs::symlink_metadata(&path) else { continue };
         if metadata.is_dir() && (metadata.dev() == device || !is_kernel_file_system(&path)) {
             pending.extend(children(&path, &metadata).unwrap_or_default());
         }
@@ -68,11 +72,26 @@ pub fn walk(
     Ok(())
 }
 
-/// Returns a directory's entries, the first one last, each with the device of its parent.
-fn children(directory: &Path, metadata: &Metadata) -> std::io::Result<Vec<(PathBuf, u64)>> {
-    let mut names: Vec<_> = std::fs::read_dir(directory)?.flatten().map(|entry| entry.file_name()).collect();
-    names.sort_unstable();
-    Ok(names.into_iter().rev().map(|name| (directory.join(name), metadata.dev())).collect())
+/// An entry to visit.
+#[derive(Debug)]
+struct Child {
+    path: PathBuf,
+    /// As the directory tells it: most file systems do, and asking for each file would double the calls.
+    kind: FileType,
+    /// The device that its directory is on.
+    device: u64,
+}
+
+/// Returns a directory's entries, the first one last.
+fn children(directory: &Path, metadata: &Metadata) -> std::io::Result<Vec<Child>> {
+    let mut entries: Vec<_> = std::fs::read_dir(directory)?
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name(), entry.file_type().ok()?)))
+        .collect();
+    entries.sort_unstable_by(|(left, _), (right, _)| right.cmp(left));
+    let device = metadata.dev();
+    let child = |(name, kind)| Child { path: directory.join(name), kind, device };
+    Ok(entries.into_iter().map(child).collect())
 }
 
 fn is_kernel_file_system(path: &Path) -> bool {

@@ -18,7 +18,7 @@ use crate::file::{blocking, find, info, replace};
 use crate::http::extract::{LaxJson, Query};
 
 /// Says `true` when a result stopped at its limit.
-const TRUNCATED: HeaderName = HeaderName::from_static("x-daytona-truncated");
+pub const TRUNCATED: HeaderName = HeaderName::from_static("x-daytona-truncated");
 /// What a folder may be used for unless the request says otherwise.
 const FOLDER_MODE: u32 = 0o755;
 

@@ -49,7 +49,7 @@ fn told(explanation: Option<Explanation>) -> CodeRunResponse {
 }
 
 /// Returns the inside of a JSON string.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string();
     quoted.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or_default().to_owned()
 }

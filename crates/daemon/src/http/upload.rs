@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::BodyDataStream;
 use axum::extract::{Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use daytona_wire::error::ErrorBody;
 use daytona_wire::toolbox::file::{FsFileResult, UploadFilesResponse, UploadedFile};
 use futures_util::{Stream, StreamExt as _};
@@ -21,10 +19,9 @@ use crate::daemon::Daemon;
 use crate::error::DaemonError;
 use crate::http::extract::Query;
 use crate::http::failure::Failure;
+use crate::http::form::{FieldKind, broken_form, form, is_form, parse_field_name, read_path};
 use crate::http::store::store;
 
-/// A path field is a path.
-const PATH_FIELD_BYTES: usize = 8 * 1024;
 /// How many files one request may carry.
 const FILES: usize = 10_000;
 /// How long the paths of one request may be together: they are held until the answer.
@@ -227,39 +224,6 @@ fn fail(
     (failure.status, Json(BatchFailure { error, errors, files })).into_response()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FieldKind {
-    Path,
-    File,
-}
-
-/// Reads `files[<index>].path` or `files[<index>].file`.
-fn parse_field_name(name: &str) -> Option<(String, FieldKind)> {
-    let (index, kind) = name.strip_prefix("files[")?.split_once("].")?;
-    let kind = match kind {
-        "path" => FieldKind::Path,
-        "file" => FieldKind::File,
-        _ => return None,
-    };
-    let is_index =
-        !index.is_empty() && index.len() <= 10 && index.bytes().all(|digit| digit.is_ascii_digit());
-    is_index.then(|| (index.to_owned(), kind))
-}
-
-async fn read_path(field: &mut Field<'_>) -> Result<String, DaemonError> {
-    let mut text = BytesMut::new();
-    while let Some(chunk) = field.chunk().await.map_err(|error| broken_form(&error))? {
-        text.extend_from_slice(&chunk);
-        if text.len() > PATH_FIELD_BYTES {
-            let reason = format!("a path field has more than {PATH_FIELD_BYTES} bytes; send one path");
-            return Err(DaemonError::Invalid { reason });
-        }
-    }
-    String::from_utf8(text.to_vec()).map_err(|_| DaemonError::Invalid {
-        reason: "a path field is not UTF-8; encode paths as UTF-8".to_owned(),
-    })
-}
-
 /// Reads and forgets the rest: a client that is still sending would not hear the answer. A form ends with its last
 /// boundary, the body a moment later, and a connection whose body was not read to its end could not be used again.
 async fn drain<S, E>(pieces: &mut S)
@@ -267,45 +231,4 @@ where
     S: Stream<Item = Result<Bytes, E>> + Unpin,
 {
     while let Some(Ok(_)) = pieces.next().await {}
-}
-
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    content_type(headers).trim_start().to_ascii_lowercase().starts_with("multipart/form-data")
-}
-
-/// Reads a body as a form. The body is lent: what is left of it after the form is the caller's to read.
-fn form<'a>(headers: &HeaderMap, body: &'a mut BodyDataStream) -> Result<Multipart<'a>, DaemonError> {
-    let boundary = multer::parse_boundary(content_type(headers)).map_err(|_| DaemonError::Invalid {
-        reason: "this operation takes multipart/form-data with a boundary; set the content type".to_owned(),
-    })?;
-    Ok(Multipart::new(body, boundary))
-}
-
-fn broken_form(error: &multer::Error) -> DaemonError {
-    DaemonError::Body { reason: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_numbered_fields_are_files() {
-        assert_eq!(parse_field_name("files[0].path"), Some(("0".into(), FieldKind::Path)));
-        assert_eq!(parse_field_name("files[12].file"), Some(("12".into(), FieldKind::File)));
-        for name in [
-            "files",
-            "files[].path",
-            "files[x].path",
-            "files[0].name",
-            "files[-1].file",
-            "files[99999999999].path",
-        ] {
-            assert_eq!(parse_field_name(name), None, "{name}");
-        }
-    }
 }

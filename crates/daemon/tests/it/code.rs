@@ -151,12 +151,16 @@ async fn a_program_that_only_mentions_matplotlib_runs_without_it() {
 
 const FIGURES: &str = r#"
 import matplotlib.pyplot as plt
-plt.plot([1, 2, 3], [4, 5, float("nan")], label="one"); plt.title("Line"); plt.xlabel("X"); plt.ylabel("Y"); plt.show()
-plt.scatter([1, 2], [3, 4], label="dots"); plt.show()
-plt.bar(["a", "b"], [1.5, 2], label="group"); plt.show()
-plt.pie([1, 3], labels=["p", "q"]); plt.show()
-plt.boxplot([[1, 2, 3, 4, 100]]); plt.show()
-figure, (left, right) = plt.subplots(1, 2); left.plot([1], [1]); right.bar(["z"], [1]); figure.suptitle("Two"); plt.show()
+plt.plot([1, 2, 3], [4, 5, float("nan")], label="one"); plt.axhline(4); plt.plot([1, 2], [7, 8])
+plt.title("Line"); plt.xlabel("X"); plt.ylabel("Y"); plt.xticks([1, 2], ["a", "b"]); plt.yscale("log"); plt.show()
+plt.scatter([1, 2], [3, 4], label="dots"); plt.scatter([5], [6], c=[1]); plt.colorbar(); plt.show()
+plt.bar(["a", "b"], [1.5, 1234567], label="group"); plt.barh([7], [2]); plt.show()
+plt.pie([1, 3], labels=["p", "q"], radius=2); plt.show()
+plt.boxplot([[1, 2, 3, 4, 100], [5, 6, 7]]); plt.xticks([1, 2], ["A", "B"]); plt.show()
+figure, (left, right) = plt.subplots(1, 2)
+left.plot([1], [1]); left.set_xlabel("lx"); right.bar(["z"], [1]); right.set_title("R"); figure.suptitle("Two"); figure.show()
+plt.imshow([[1, 2]]); plt.show()
+plt.show()
 print("done")
 "#;
 
@@ -170,22 +174,60 @@ async fn figures_become_charts() {
     assert_eq!(result["result"], "done\n", "{result}");
     let charts = result["artifacts"]["charts"].as_array().expect("charts");
     let kinds: Vec<_> = charts.iter().map(|chart| chart["type"].as_str().expect("type")).collect();
-    assert_eq!(kinds, ["line", "scatter", "bar", "pie", "box_and_whisker", "composite_chart"]);
+    assert_eq!(kinds, ["line", "scatter", "bar", "pie", "box_and_whisker", "composite_chart", "unknown"]);
     assert!(charts.iter().all(|chart| chart["png"].as_str().is_some_and(|png| png.starts_with("iVBOR"))));
+    let line = &charts[0];
+    let texts = [&line["title"], &line["x_label"], &line["y_label"], &line["x_scale"], &line["y_scale"]];
+    assert_eq!(texts, ["Line", "X", "Y", "linear", "log"]);
+    assert_eq!((&line["x_ticks"], &line["x_tick_labels"]), (&json!([1.0, 2.0]), &json!(["a", "b"])));
+    let marks = |field: &str| line[field].as_array().expect("marks").len();
+    assert!(marks("y_ticks") > 0 && marks("y_ticks") == marks("y_tick_labels"), "{line}");
     assert_eq!(
-        (&charts[0]["title"], &charts[0]["x_label"], &charts[0]["y_label"]),
-        (&json!("Line"), &json!("X"), &json!("Y"))
-    );
-    assert_eq!(charts[0]["elements"], json!([{"label": "one", "points": [[1.0, 4.0], [2.0, 5.0]]}]));
-    assert_eq!(charts[1]["elements"], json!([{"label": "dots", "points": [[1.0, 3.0], [2.0, 4.0]]}]));
-    assert_eq!(charts[2]["elements"][0], json!({"label": "a", "group": "group", "value": "1.5"}));
-    assert_eq!(
-        (&charts[3]["elements"][1]["label"], &charts[3]["elements"][1]["angle"]),
-        (&json!("q"), &json!(270.0))
+        line["elements"],
+        json!([
+            {"label": "one", "points": [[1.0, 4.0], [2.0, 5.0]]},
+            {"label": "Element 1", "points": [[1.0, 7.0], [2.0, 8.0]]},
+        ])
     );
     assert_eq!(
-        (&charts[4]["elements"][0]["median"], &charts[4]["elements"][0]["outliers"]),
-        (&json!(3.0), &json!([100.0]))
+        charts[1]["elements"],
+        json!([
+            {"label": "dots", "points": [[1.0, 3.0], [2.0, 4.0]]},
+            {"label": "Element 1", "points": [[5.0, 6.0]]},
+        ])
     );
-    assert_eq!((&charts[5]["title"], &charts[5]["elements"][1]["type"]), (&json!("Two"), &json!("bar")));
+    assert_eq!(
+        charts[2]["elements"],
+        json!([
+            {"label": "a", "group": "group", "value": "1.5"},
+            {"label": "b", "group": "group", "value": "1234567"},
+            {"label": "7", "group": "Element 1", "value": "2"},
+        ])
+    );
+    assert_eq!(
+        charts[3]["elements"],
+        json!([{"label": "p", "angle": 90.0, "radius": 2.0}, {"label": "q", "angle": 270.0, "radius": 2.0}])
+    );
+    assert_eq!(
+        charts[4]["elements"],
+        json!([
+            {"label": "A", "min": 1.0, "first_quartile": 2.0, "median": 3.0, "third_quartile": 4.0, "max": 4.0,
+             "outliers": [100.0]},
+            {"label": "B", "min": 5.0, "first_quartile": 5.5, "median": 6.0, "third_quartile": 6.5, "max": 7.0,
+             "outliers": []},
+        ])
+    );
+    let (both, parts) = (&charts[5], &charts[5]["elements"]);
+    assert_eq!(
+        (&both["title"], &parts[0]["type"], &parts[1]["type"]),
+        (&json!("Two"), &json!("line"), &json!("bar"))
+    );
+    assert_eq!((&parts[0]["x_label"], &parts[1]["title"]), (&json!("lx"), &json!("R")));
+    assert_eq!((&parts[0]["x_scale"], &parts[1]["x_tick_labels"]), (&json!("linear"), &json!(["z"])));
+    assert_eq!(parts[0]["elements"], json!([{"label": "Element 0", "points": [[1.0, 1.0]]}]));
+    assert_eq!(parts[1]["elements"], json!([{"label": "z", "group": "Element 0", "value": "1"}]));
+    let pictures = [&both["png"], &parts[0]["png"], &parts[1]["png"]];
+    assert!(pictures.iter().all(|png| png.as_str().is_some_and(|png| png.starts_with("iVBOR"))));
+    assert!(pictures[0] != pictures[1] && pictures[1] != pictures[2]);
+    assert_eq!(charts[6]["elements"], json!([]));
 }

@@ -10,11 +10,18 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use bytes::Bytes;
 use daemon::settings::Settings;
+use futures_util::{SinkExt as _, StreamExt as _};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A running daemon; dropping it ends it and everything it started.
 pub(crate) struct TestDaemon {
@@ -152,10 +159,99 @@ impl TestDaemon {
         result.trim_end_matches('\n').to_owned()
     }
 
+    /// Opens a web socket that must be accepted; `protocols` are the subprotocols that are offered.
+    pub(crate) async fn websocket(&self, path: &str, protocols: &[&str]) -> Socket {
+        let stream = tokio::net::UnixStream::connect(&self.socket).await.expect("connect");
+        let request = upgrade(path, protocols, &[]).body(()).expect("request");
+        let connected = tokio_tungstenite::client_async(request, stream);
+        let (stream, response) = connected.await.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let protocol = response.headers().get("sec-websocket-protocol");
+        let protocol = protocol.map(|value| value.to_str().expect("ASCII").to_owned());
+        Socket { stream, protocol }
+    }
+
+    /// Asks for a web socket that must be refused, and returns the answer; `headers` are sent besides.
+    pub(crate) async fn refused_websocket(
+        &self,
+        path: &str,
+        protocols: &[&str],
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let answer = self.send(upgrade(path, protocols, headers).body(Body::empty()).expect("request")).await;
+        assert_ne!(answer.status, StatusCode::SWITCHING_PROTOCOLS, "{path} is not refused");
+        answer
+    }
+
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).expect("id")).expect("id");
         rustix::process::kill_process(pid, signal).expect("signal");
     }
+}
+
+/// The client's end of a web socket; it answers pings by itself while it waits for a frame.
+pub(crate) struct Socket {
+    stream: WebSocketStream<tokio::net::UnixStream>,
+    /// The subprotocol that was chosen.
+    pub(crate) protocol: Option<String>,
+}
+
+impl Socket {
+    /// Returns the next text, binary, pong or close frame; it must come.
+    pub(crate) async fn next(&mut self) -> Message {
+        loop {
+            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await.expect("a frame in time");
+            match next.expect("a frame before the end").expect("a whole frame") {
+                Message::Ping(_) => {}
+                message => return message,
+            }
+        }
+    }
+
+    /// Sends a frame: text, bytes, or any [`Message`].
+    pub(crate) async fn send(&mut self, message: impl Into<Message>) {
+        self.stream.send(message.into()).await.expect("send");
+    }
+
+    /// Returns the next text frame as JSON; it must be one.
+    pub(crate) async fn json(&mut self) -> Value {
+        match self.next().await {
+            Message::Text(text) => serde_json::from_str(&text).expect("JSON"),
+            other => panic!("not text: {other:?}"),
+        }
+    }
+
+    /// Reads to the close frame; returns the payload of each text and binary frame, the code and the reason.
+    pub(crate) async fn rest(&mut self) -> (Vec<Bytes>, u16, String) {
+        let mut payloads = Vec::new();
+        loop {
+            match self.next().await {
+                Message::Close(frame) => {
+                    let CloseFrame { code, reason } = frame.expect("a close with a code");
+                    return (payloads, code.into(), reason.to_string());
+                }
+                Message::Pong(_) => {}
+                message => payloads.push(message.into_data()),
+            }
+        }
+    }
+}
+
+/// A request for a web socket (RFC 6455 §4.1), with a key that is always the same.
+fn upgrade(path: &str, protocols: &[&str], headers: &[(&str, &str)]) -> axum::http::request::Builder {
+    let mut request = Request::builder()
+        .uri(format!("ws://daemon{path}"))
+        .header("host", "daemon")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
+    if !protocols.is_empty() {
+        request = request.header("sec-websocket-protocol", protocols.join(", "));
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request
 }
 
 impl Drop for TestDaemon {
@@ -192,7 +288,7 @@ fn read_line(mut reader: std::io::PipeReader) -> String {
 
 /// Waits until a condition holds.
 pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "never: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use events::Settings;
 use types::sandbox::{Desired, Observed};
 
-use crate::ground::{ground, row};
+use crate::ground::{ground, organization, row};
 
 #[tokio::test]
 async fn a_good_key_is_let_in_and_a_wrong_one_is_told() {
@@ -96,7 +96,7 @@ async fn a_key_that_became_another_organisations_ends_its_sockets() {
     let settings = Settings { check_period: Duration::from_millis(50), ..Settings::default() };
     let ground = ground(settings).await;
     let mut one = ground.client("one").await;
-    ground.directory.keys.lock().expect("lock").insert("one".to_owned(), crate::ground::organization(2));
+    ground.directory.keys.lock().expect("lock").insert("one".to_owned(), organization(2));
     assert_eq!(one.text().await, "41");
 }
 
@@ -124,4 +124,44 @@ async fn shutdown_sends_everybody_away() {
     assert_eq!(late, Vec::<&str>::new());
     assert_eq!(client.text().await, "close 1001");
     assert_eq!(stranger.text().await, "close 1001");
+}
+
+#[tokio::test]
+async fn who_logged_in_hears_of_the_organisation_that_they_name_and_belong_to() {
+    let settings = Settings { check_period: Duration::from_millis(50), ..Settings::default() };
+    let ground = ground(settings).await;
+    let (first, second, foreign) = (organization(1), organization(2), organization(3));
+    ground.directory.members.lock().expect("lock").insert("ada".to_owned(), vec![first, second]);
+    let refused = r#"44{"message":"Unauthorized"}"#;
+    let welcome = r#"40{"sid":""#;
+    for (parameters, expected) in [
+        ("source=test".to_owned(), refused),
+        (format!("organizationId={foreign}"), refused),
+        ("organizationId=".to_owned(), refused),
+        ("organizationId=Personal".to_owned(), refused),
+        (format!("organizationId={}", "0".repeat(5_000)), refused),
+        (format!("organizationId={first}"), welcome),
+        (format!("source=test&organizationId={second}"), welcome),
+    ] {
+        let mut client = ground.socket_with(&parameters).await.expect("a socket");
+        assert!(client.text().await.starts_with("0{"));
+        client.send(r#"40{"token":"ada"}"#).await;
+        let answer = client.text().await;
+        assert!(answer.starts_with(expected), "{parameters}: {answer}");
+    }
+    let mut client = ground.socket_with(&format!("organizationId={second}")).await.expect("a socket");
+    client.text().await;
+    client.send(r#"40{"token":"ada"}"#).await;
+    assert!(client.text().await.starts_with(welcome));
+    ground.write(&row(1, 1, 1, Desired::Started, Observed::Absent));
+    ground.write(&row(2, 2, 1, Desired::Started, Observed::Absent));
+    let (name, payload) = client.event().await;
+    assert_eq!(
+        (name.as_str(), &payload["id"]),
+        ("sandbox.created", &serde_json::json!(types::SandboxId::from_u128(2).to_string()))
+    );
+    // Put out of the organisation, or at the end of the token.
+    ground.directory.members.lock().expect("lock").insert("ada".to_owned(), vec![first]);
+    assert_eq!(client.text().await, "41");
+    assert_eq!(client.text().await, "close 1008");
 }

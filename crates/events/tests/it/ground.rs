@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
     pub(crate) keys: Mutex<HashMap<String, OrganizationId>>,
+    /// The organisations of those who logged in, by their tokens.
+    pub(crate) members: Mutex<HashMap<String, Vec<OrganizationId>>>,
     pub(crate) there: Mutex<BTreeMap<SandboxId, Sandbox>>,
     pub(crate) snapshots: Mutex<Vec<SavedSnapshot>>,
     pub(crate) unavailable: Mutex<bool>,
@@ -34,9 +36,16 @@ pub(crate) struct Rows {
 
 #[async_trait]
 impl Directory for Rows {
-    async fn authenticate(&self, token: &str) -> Result<OrganizationId, Refusal> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        wanted: Option<OrganizationId>,
+    ) -> Result<OrganizationId, Refusal> {
         if *self.unavailable.lock().expect("lock") {
             return Err(Refusal::Unavailable);
+        }
+        if let Some(members) = self.members.lock().expect("lock").get(token) {
+            return wanted.filter(|wanted| members.contains(wanted)).ok_or(Refusal::Unauthorized);
         }
         self.keys.lock().expect("lock").get(token).copied().ok_or(Refusal::Unauthorized)
     }
@@ -127,7 +136,15 @@ impl Ground {
     }
 
     pub(crate) async fn try_socket(&self) -> Result<Client, tokio_tungstenite::tungstenite::Error> {
-        let url = format!("ws://{}/api/socket.io/?source=test&transport=websocket&EIO=4", self.address);
+        self.socket_with("source=test").await
+    }
+
+    /// Connects with parameters, as a client that wants one of several organisations does.
+    pub(crate) async fn socket_with(
+        &self,
+        parameters: &str,
+    ) -> Result<Client, tokio_tungstenite::tungstenite::Error> {
+        let url = format!("ws://{}/api/socket.io/?{parameters}&transport=websocket&EIO=4", self.address);
         let (stream, _) = connect_async(url).await?;
         Ok(Client { stream })
     }

@@ -113,7 +113,7 @@ async fn a_key_goes_first_and_its_failure_is_not_the_end() {
     assert_eq!(answer.status, 401);
     let message = answer.json()["message"].to_string();
     assert!(
-        message.contains("the API key is not valid,") && message.contains("signature is not valid"),
+        message.contains("the API key or JWT is not valid,") && message.contains("signature is not valid"),
         "{message}"
     );
     // Nothing of the key or the signature goes on to the sandbox, whichever was enough.

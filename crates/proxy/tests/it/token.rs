@@ -47,7 +47,7 @@ async fn a_wrong_token_opens_nothing() {
         (
             "/x?DAYTONA_SANDBOX_AUTH_KEY=wrong",
             "authorization: Bearer bad\r\nx-daytona-preview-token: wrong\r\n",
-            "unauthorized: authentication failed: the API key is not valid,the preview token in the header is not \
+            "unauthorized: authentication failed: the API key or JWT is not valid,the preview token in the header is not \
              valid,the preview token in the query is not valid",
         ),
         (
@@ -67,7 +67,7 @@ async fn a_wrong_token_opens_nothing() {
             &format!("x-daytona-preview-token: {TOKEN}\r\nx-daytona-preview-token: {TOKEN}\r\n"),
             "missing authentication",
         ),
-        ("/x", &format!("authorization: Bearer {TOKEN}\r\n"), "the API key is not valid"),
+        ("/x", &format!("authorization: Bearer {TOKEN}\r\n"), "the API key or JWT is not valid"),
     ] {
         let answer = house.call_without_key("GET", path, headers, "").await;
         assert_eq!(answer.status, 401, "{path} {headers}");

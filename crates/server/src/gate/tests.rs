@@ -86,6 +86,38 @@ async fn keys_of_others_find_nothing() {
     assert_eq!(ground.admit(Proof::Key(&reader)).await, Err(Refusal::Forbidden));
 }
 
+/// Somebody who logged in calls the sandboxes of every organisation of theirs, and names none.
+#[tokio::test]
+async fn who_logged_in_calls_what_is_theirs() {
+    let issuer = testkit::Issuer::start().await.unwrap();
+    let app = TestApi::start_with_login(&issuer).await.unwrap();
+    let gate = Gate { store: app.store.clone(), callers: Arc::clone(&app.callers) };
+    let token = |user: &str, end: i64| {
+        let end = types::Clock::now(app.clock.as_ref()).as_second() + end;
+        let audience = testkit::issuer::AUDIENCE;
+        issuer.sign("curve", &json!({"iss": issuer.url, "aud": audience, "sub": user, "exp": end})).unwrap()
+    };
+    let (ada, eve) = (token("ada", 600), token("eve", 600));
+    let home = app.call_as(&ada, "GET", "/api/organizations", Value::Null).await.json();
+    let home = home[0]["id"].as_str().unwrap().to_owned();
+    let request = axum::http::Request::post("/api/sandbox")
+        .header("authorization", format!("Bearer {ada}"))
+        .header("x-daytona-organization-id", &home);
+    let made = app.send(request.body(axum::body::Body::empty()).unwrap()).await.text("id");
+    let grant = Grant { sandbox_id: made.parse().unwrap(), is_asleep: false };
+    assert_eq!(gate.admit(Proof::Key(&ada), &made).await, Ok(grant));
+    for (bearer, sandbox, refusal) in [
+        (&eve, made.as_str(), Refusal::NotFound),
+        (&app.key, made.as_str(), Refusal::NotFound),
+        (&ada, "00000000-0000-4000-8000-000000000000", Refusal::NotFound),
+        (&ada, "..", Refusal::NotFound),
+        (&token("ada", -60), made.as_str(), Refusal::Unauthorized),
+        (&format!("{ada}x"), made.as_str(), Refusal::Unauthorized),
+    ] {
+        assert_eq!(gate.admit(Proof::Key(bearer), sandbox).await, Err(refusal), "{sandbox}");
+    }
+}
+
 #[tokio::test]
 async fn a_start_ends_the_token_and_keeps_the_signing_key() {
     let ground = Ground::with_a_sandbox().await;

@@ -105,6 +105,16 @@ fn names_of_the_original_keep_their_meaning() {
 }
 
 #[test]
+fn an_issuer_needs_an_audience() {
+    let issuer = ("OIDC_ISSUER_BASE_URL", "https://login.test/");
+    let error = with(&[issuer]).expect_err("is refused").to_string();
+    assert!(error.contains("oidc_audience"), "{error}");
+    let oidc = with(&[issuer, ("OIDC_AUDIENCE", "daytona")]).expect("resolves").settings.api.oidc;
+    assert_eq!(oidc.issuer.as_deref(), Some("https://login.test"));
+    assert_eq!(with(&[]).expect("resolves").settings.api.oidc.issuer, None);
+}
+
+#[test]
 fn the_same_port_twice_is_one_listener() {
     assert_eq!(with(&[("PROXY_PORT", "3000")]).expect("resolves").settings.listen.proxy, None);
 }

@@ -6,6 +6,8 @@ use store::StoreError;
 use store::api_key::hash;
 use testkit::{TestClock, app, sample};
 use types::api_key::{ApiKey, Permission};
+use types::organization::Role;
+use types::user::User;
 use types::{ApiKeyId, Clock as _, OrganizationId};
 
 #[tokio::test]
@@ -61,4 +63,45 @@ async fn a_key_of_nobody_is_refused() {
     let organization = sample::organization(OrganizationId::from_u128(1), &owner);
     let key = sample::api_key(ApiKeyId::from_u128(2), "text", &organization, &Permission::ALL);
     assert!(matches!(store.api_key_insert(&key).await, Err(StoreError::Query { .. })));
+}
+
+#[tokio::test]
+async fn a_user_is_welcomed_once_however_often_they_come() {
+    let (store, _directory) = app::store().await.unwrap();
+    let now = TestClock::default().now();
+    let ada = sample::user("ada", now);
+    for (number, name) in [(1, "Ada"), (2, "Ada"), (3, "Countess")] {
+        let user = User { name: name.to_owned(), email_verified: number > 1, ..ada.clone() };
+        let personal = sample::organization(OrganizationId::from_u128(number), &ada);
+        store.user_welcome(&user, &personal).await.unwrap();
+        assert_eq!(store.user_get(&ada.id).await.unwrap(), Some(user));
+    }
+    let listed = store.organization_list_of(&ada.id).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [OrganizationId::from_u128(1)]);
+    let role =
+        async |number| store.organization_role(OrganizationId::from_u128(number), &ada.id).await.unwrap();
+    assert_eq!((role(1).await, role(2).await), (Some(Role::Owner), None));
+}
+
+#[tokio::test]
+async fn who_makes_an_organisation_owns_it_and_nobody_else() {
+    let (store, _directory) = app::store().await.unwrap();
+    let now = TestClock::default().now();
+    let (ada, eve) = (sample::user("ada", now), sample::user("eve", now));
+    let shared = types::organization::Organization {
+        personal: false,
+        ..sample::organization(OrganizationId::from_u128(9), &ada)
+    };
+    for (user, number) in [(&ada, 1), (&eve, 2)] {
+        store
+            .user_welcome(user, &sample::organization(OrganizationId::from_u128(number), user))
+            .await
+            .unwrap();
+    }
+    store.organization_insert(&shared).await.unwrap();
+    assert_eq!(store.organization_role(shared.id, &ada.id).await.unwrap(), Some(Role::Owner));
+    assert_eq!(store.organization_role(shared.id, &eve.id).await.unwrap(), None);
+    let listed = store.organization_list_of(&ada.id).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.personal).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(store.organization_list_of(&eve.id).await.unwrap().len(), 1);
 }

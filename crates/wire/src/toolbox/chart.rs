@@ -98,6 +98,24 @@ pub struct ChartElement {
     /// The name of the vertical axis of a chart within a figure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub y_label: Option<String>,
+    /// Positions of the marks on the horizontal axis of a chart within a figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_ticks: Option<Vec<f64>>,
+    /// Positions of the marks on its vertical axis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y_ticks: Option<Vec<f64>>,
+    /// What stands at its horizontal marks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_tick_labels: Option<Vec<String>>,
+    /// What stands at its vertical marks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y_tick_labels: Option<Vec<String>>,
+    /// The scale of its horizontal axis, such as `linear` or `log`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub x_scale: Option<String>,
+    /// The scale of its vertical axis.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub y_scale: Option<String>,
     /// The numbers of a chart within a figure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(no_recursion)]
