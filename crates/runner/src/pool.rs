@@ -74,11 +74,16 @@ impl Pool {
         if bytes != self.bytes {
             return Ok(None);
         }
-        let Some(mut ready) = self.stock.take() else { return Ok(None) };
-        fs::rename(&ready.directory, path).context("rename", path.display())?;
-        let Some(disk) = ready.disk.take() else { return Ok(None) };
-        disk.give(id_base)?;
-        Ok(Some(disk))
+        while let Some(mut ready) = self.stock.take() {
+            // One that was made while the host's disk was full may have lost writes, and the kernel has shut it since. It
+            // goes, and so may the next; a create that finds none makes its own.
+            let is_sound = ready.disk.as_ref().is_some_and(|disk| disk.give(id_base).is_ok());
+            if is_sound {
+                fs::rename(&ready.directory, path).context("rename", path.display())?;
+                return Ok(ready.disk.take());
+            }
+        }
+        Ok(None)
     }
 }
 

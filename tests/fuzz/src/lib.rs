@@ -53,7 +53,7 @@ pub fn chosen(bytes: &[u8]) {
 }
 
 /// Takes a number out of the input, for choices.
-fn choice<'a>(bytes: &'a [u8]) -> (usize, &'a [u8]) {
+fn choice(bytes: &[u8]) -> (usize, &[u8]) {
     bytes.split_first().map_or((0, bytes), |(first, rest)| (usize::from(*first), rest))
 }
 

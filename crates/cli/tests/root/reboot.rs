@@ -102,7 +102,11 @@ fn reboot(serving: Serving) {
         std::thread::sleep(Duration::from_millis(20));
     }
     for group in census(&home).groups {
-        std::fs::remove_dir(group).unwrap();
+        // Some end by themselves with their last process.
+        match std::fs::remove_dir(group) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            Ok(()) | Err(_) => {}
+        }
     }
     let instance = server::instance(&home.canonicalize().unwrap());
     for controller in std::fs::read_dir("/sys/fs/cgroup").unwrap() {

@@ -45,7 +45,7 @@ pub fn routes() -> Router<Arc<Daemon>> {
 
 /// The description of it.
 #[derive(Debug, OpenApi)]
-#[openapi(paths(list, create, info, delete, resize, connect))]
+#[openapi(paths(list, create, info, delete, resize, connect, create_connect))]
 pub struct Document;
 
 /// Lists terminals.
@@ -132,6 +132,11 @@ pub async fn connect(
 }
 
 /// Makes a terminal and connects to it at once; in no published document, but what newer SDKs call.
+#[utoipa::path(get, path = "/process/pty/create-connect", operation_id = "CreateConnectPtySession", tag = "process",
+    params(("id" = String, Query), ("cols" = Option<u16>, Query), ("rows" = Option<u16>, Query),
+        ("cwd" = Option<String>, Query)),
+    responses((status = 101, description = "a web socket"), (status = 400, body = ErrorBody),
+        (status = 409, body = ErrorBody), (status = 429, body = ErrorBody)))]
 pub async fn create_connect(
     State(daemon): State<Arc<Daemon>>,
     query: Query,

@@ -10,6 +10,7 @@ mod egress;
 mod link;
 mod containment;
 mod image_hostile;
+mod pool;
 mod limits;
 mod resize;
 mod pause;
