@@ -112,22 +112,24 @@ class Between:
         while True:
             try:
                 data = read(65536)
-                if not data:
-                    break
-                target.sendall(data)
             except OSError:
                 break
+            if not data:
+                break
+            # Written down first: who gets it may look here at once.
             buffer += data
-            if is_head:
-                if b"\r\n\r\n" not in buffer:
-                    continue
+            if is_head and b"\r\n\r\n" in buffer:
                 buffer = buffer.split(b"\r\n\r\n", 1)[1]
                 is_head = False
-            while (frame := read_frame(buffer)) is not None:
+            while not is_head and (frame := read_frame(buffer)) is not None:
                 text, buffer = frame
                 if text is not None:
                     with self.lock:
                         self.said.append((who, text))
+            try:
+                target.sendall(data)
+            except OSError:
+                break
         try:
             target.shutdown(socket.SHUT_RDWR)
         except OSError:
