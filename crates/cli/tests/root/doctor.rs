@@ -2,29 +2,39 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-fn doctor(data: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_daytona"))
+/// Returns what a doctor said, and its process id.
+fn doctor(data: &Path, arguments: &[&str]) -> (Output, u32) {
+    let process = Command::new(env!("CARGO_BIN_EXE_daytona"))
         .arg("doctor")
         .args(arguments)
         .arg("--data-dir")
         .arg(data)
-        .output()
-        .unwrap()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = process.id();
+    (process.wait_with_output().unwrap(), id)
 }
 
-fn leftovers() -> Vec<String> {
+/// Returns what the doctor with this process id left; others may be at work beside it.
+fn leftovers(id: u32) -> Vec<String> {
+    let mark = format!("daytona-doctor-{id}");
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    let mut found: Vec<String> =
-        mounts.lines().filter(|line| line.contains("daytona-doctor")).map(str::to_owned).collect();
+    let mut found: Vec<String> = mounts
+        .lines()
+        .filter(|line| line.split(['/', ' ']).any(|name| name.trim_start_matches('.') == mark))
+        .map(str::to_owned)
+        .collect();
     for group in ["/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/pids", "/sys/fs/cgroup/unified"]
     {
         let Ok(entries) = std::fs::read_dir(group) else { continue };
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        found.extend(names.filter(|name| name.contains("daytona-doctor")));
+        found.extend(names.filter(|name| *name == mark));
     }
     found
 }
@@ -32,7 +42,7 @@ fn leftovers() -> Vec<String> {
 #[test]
 fn this_machine_is_examined_and_nothing_stays() {
     let home = tempfile::tempdir().unwrap();
-    let output = doctor(&home.path().join("not/made/yet"), &["--json"]);
+    let (output, id) = doctor(&home.path().join("not/made/yet"), &["--json"]);
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let findings = report["findings"].as_array().unwrap();
     let marks: BTreeMap<&str, &str> = findings
@@ -48,13 +58,13 @@ fn this_machine_is_examined_and_nothing_stays() {
     assert_eq!(output.status.success(), report["fit"].as_bool().unwrap(), "{report:#}");
     assert_eq!(marks.values().any(|mark| *mark == "missing"), !output.status.success(), "{report:#}");
     assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
-    assert_eq!(leftovers(), Vec::<String>::new());
+    assert_eq!(leftovers(id), Vec::<String>::new());
 }
 
 #[test]
 fn people_get_a_line_for_each_finding_and_the_remedy_below() {
     let home = tempfile::tempdir().unwrap();
-    let output = doctor(home.path(), &[]);
+    let (output, _) = doctor(home.path(), &[]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.lines().any(|line| line.starts_with("✓ namespaces ")), "{said}");
     let lines: Vec<&str> = said.lines().collect();
@@ -66,7 +76,7 @@ fn people_get_a_line_for_each_finding_and_the_remedy_below() {
 #[test]
 fn what_is_missing_is_an_error_with_a_hint() {
     // Nothing can be written below a file of the kernel, so there is no place for data.
-    let output = doctor(Path::new("/proc/sys/daytona"), &[]);
+    let (output, _) = doctor(Path::new("/proc/sys/daytona"), &[]);
     assert!(!output.status.success());
     let (said, error) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());

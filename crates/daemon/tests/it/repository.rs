@@ -33,7 +33,7 @@ impl TestDaemon {
         answer.json()
     }
 
-    pub(crate) async fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         std::fs::write(self.work().join(path), text).expect("write");
     }
 
@@ -47,8 +47,8 @@ impl TestDaemon {
     pub(crate) async fn repository(&self, path: &str) -> String {
         let answer = self.git("init", json!({"path": path, "initial_branch": "main"})).await;
         assert_eq!(answer.status, 201);
-        self.write(&format!("{path}/a"), "one\n").await;
-        self.write(&format!("{path}/b"), "two\n").await;
+        self.write(&format!("{path}/a"), "one\n");
+        self.write(&format!("{path}/b"), "two\n");
         self.commit_all(path, "first").await
     }
 }
@@ -79,8 +79,8 @@ async fn init_add_commit_history_and_status() {
         json!({"currentBranch": "main", "fileStatus": [], "ahead": 0, "behind": 0, "branchPublished": false,
             "detached": false, "upstream": ""})
     );
-    daemon.write("r/a", "changed\n").await;
-    daemon.write("r/new é", "x").await;
+    daemon.write("r/a", "changed\n");
+    daemon.write("r/new é", "x");
     std::fs::remove_file(daemon.work().join("r/b")).expect("remove");
     let expected = [
         row("a", "Unmodified", "Modified"),
@@ -171,11 +171,11 @@ async fn branches_are_made_listed_checked_out_and_deleted() {
     assert_eq!(listed, json!({"branches": ["feature/x", "main"], "current": "feature/x"}));
     daemon.git_fails("branches", json!({"path": "r", "name": "main"}), 409, "GIT_BRANCH_EXISTS").await;
     daemon.git_fails("branches", json!({"path": "r", "name": "a b"}), 400, "BAD_REQUEST").await;
-    daemon.write("r/a", "on feature\n").await;
+    daemon.write("r/a", "on feature\n");
     daemon.commit_all("r", "second").await;
     daemon.git("checkout", json!({"path": "r", "branch": "main"})).await;
     assert_eq!(std::fs::read_to_string(daemon.work().join("r/a")).expect("file"), "one\n");
-    daemon.write("r/a", "not committed\n").await;
+    daemon.write("r/a", "not committed\n");
     let body = json!({"path": "r", "branch": "feature/x"});
     let message = daemon.git_fails("checkout", body.clone(), 409, "GIT_DIRTY_WORKTREE").await;
     assert!(message.contains("`a`"), "{message}");
@@ -223,8 +223,8 @@ async fn reset_does_what_git_does_in_every_mode() {
         ("keep", "", "", "one\n"),
         ("merge", "", "", "one\n"),
     ] {
-        daemon.write("r/a", "new\n").await;
-        daemon.write("r/added", "x").await;
+        daemon.write("r/a", "new\n");
+        daemon.write("r/added", "x");
         daemon.commit_all("r", "second").await;
         daemon.git("reset", json!({"path": "r", "mode": mode, "target": first})).await;
         let work = daemon.work().join("r");
@@ -238,8 +238,8 @@ async fn reset_does_what_git_does_in_every_mode() {
         git(&work, &["reset", "-q", "--hard"]);
         git(&work, &["clean", "-q", "-fd"]);
     }
-    daemon.write("r/a", "mine\n").await;
-    daemon.write("r/staged", "x").await;
+    daemon.write("r/a", "mine\n");
+    daemon.write("r/staged", "x");
     daemon.git("add", json!({"path": "r", "files": ["staged"]})).await;
     daemon.git("reset", json!({"path": "r", "files": ["staged"]})).await;
     let expected = [row("a", "Unmodified", "Modified"), row("staged", "Untracked", "Untracked")];
@@ -251,7 +251,7 @@ async fn reset_does_what_git_does_in_every_mode() {
     daemon.git_fails("reset", json!({"path": "r", "mode": "gentle"}), 400, "BAD_REQUEST").await;
     daemon.git_fails("reset", json!({"path": "r", "mode": "hard", "files": ["a"]}), 400, "BAD_REQUEST").await;
     git(&daemon.work().join("r"), &["commit", "-q", "-a", "-m", "mine"]);
-    daemon.write("r/a", "not committed\n").await;
+    daemon.write("r/a", "not committed\n");
     for mode in ["keep", "merge"] {
         let body = json!({"path": "r", "mode": mode, "target": first});
         daemon.git_fails("reset", body, 409, "GIT_DIRTY_WORKTREE").await;
@@ -264,9 +264,9 @@ async fn restore_takes_from_the_index_or_from_a_commit() {
     let daemon = start();
     let first = daemon.repository("r").await;
     let read = |name: &str| std::fs::read_to_string(daemon.work().join("r").join(name)).expect("file");
-    daemon.write("r/a", "staged\n").await;
+    daemon.write("r/a", "staged\n");
     daemon.git("add", json!({"path": "r", "files": ["a"]})).await;
-    daemon.write("r/a", "later\n").await;
+    daemon.write("r/a", "later\n");
     daemon.git("restore", json!({"path": "r", "files": ["a"]})).await;
     assert_eq!(read("a"), "staged\n");
     daemon.git("restore", json!({"path": "r", "files": ["a"], "staged": true})).await;
@@ -276,7 +276,7 @@ async fn restore_takes_from_the_index_or_from_a_commit() {
     );
     daemon.git("restore", json!({"path": "r", "files": ["."], "staged": true, "worktree": true})).await;
     assert_eq!((read("a").as_str(), files(&daemon.status("r").await)), ("one\n", vec![]));
-    daemon.write("r/a", "second\n").await;
+    daemon.write("r/a", "second\n");
     daemon.commit_all("r", "second").await;
     daemon.git("restore", json!({"path": "r", "files": ["a"], "source": first})).await;
     assert_eq!(

@@ -20,9 +20,9 @@ async fn a_hostile_repository_runs_nothing() {
         "pre-push",
         "reference-transaction",
     ] {
-        daemon.write(&format!("r/.git/hooks/{hook}"), &script).await;
+        daemon.write(&format!("r/.git/hooks/{hook}"), &script);
     }
-    daemon.write("evil", &script).await;
+    daemon.write("evil", &script);
     daemon.shell("chmod +x evil r/.git/hooks/*; echo '* filter=evil diff=evil' > r/.gitattributes").await;
     for (key, value) in [
         ("core.fsmonitor", "../evil"),
@@ -38,7 +38,7 @@ async fn a_hostile_repository_runs_nothing() {
     ] {
         daemon.git("config", json!({"key": key, "value": value, "scope": "local", "path": "r"})).await;
     }
-    daemon.write("r/a", "changed\n").await;
+    daemon.write("r/a", "changed\n");
     daemon.status("r").await;
     daemon.commit_all("r", "second").await;
     daemon.git("branches", json!({"path": "r", "name": "other"})).await;

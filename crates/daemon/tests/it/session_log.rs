@@ -6,7 +6,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::harness::{Answer, TestDaemon, eventually};
+use crate::harness::{Answer, TestDaemon};
 
 impl TestDaemon {
     /// Reads a log as an SDK of this version does.

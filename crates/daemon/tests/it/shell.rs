@@ -213,7 +213,7 @@ fn whoever_does_not_speak_ssh_is_sent_away() {
         let mut stream = upgrade(&socket);
         // It may be gone before it has heard everything.
         let _ = stream.write_all(&said);
-        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("timeout");
         let mut heard = Vec::new();
         match stream.read_to_end(&mut heard) {
             Ok(_) => assert!(heard.starts_with(b"SSH-2.0-"), "{heard:?}"),

@@ -70,8 +70,7 @@ fn names_and_attributes_are_shown_and_changed() {
     let line = shown.lines().find(is_it).unwrap_or_else(|| panic!("{shown}"));
     assert!(line.starts_with("-rw-------    2 ") && line.contains(" 5 "), "{line}");
     assert!(shown.contains("\nb\nhard\nlink\n"), "{shown}");
-    let link = fs::read_link(work.join("d/link")).expect("a link");
-    assert_eq!(link, Path::new("b"));
+    assert_eq!(fs::read_link(work.join("d/link")).expect("a link"), Path::new("b"));
     batch(&client, "rm d/link\nrm d/hard\nrm d/b\nrmdir d\n").expect("removed");
     assert!(!work.join("d").exists());
     for (line, words) in [

@@ -84,7 +84,8 @@ async fn vim_edits_a_file_and_follows_the_size() {
 async fn less_turns_pages() {
     let daemon = start();
     let Some(mut screen) = with(&daemon, "less").await else { return };
-    let text: String = (1..=200).map(|number| format!("line {number}\n")).collect();
+    let lines: Vec<String> = (1..=200).map(|number| format!("line {number}")).collect();
+    let text = lines.join("\n") + "\n";
     std::fs::write(daemon.work().join("long"), text).expect("write");
     screen.type_in("less long\r").await;
     screen.until("the first page", |lines| lines[0] == "line 1" && lines[22] == "line 23").await;

@@ -1,5 +1,7 @@
 //! The terminal for browsers.
 
+use std::path::Path;
+
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{Client, listed, start};
@@ -19,8 +21,8 @@ async fn the_page_and_its_files_are_served_and_load_nothing_from_elsewhere() {
     for file in files {
         let answer = daemon.get(&format!("/terminal/{file}")).await;
         assert_eq!(answer.status, 200, "{file}");
-        let kind =
-            if file.ends_with(".css") { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
+        let is_style = Path::new(&file).extension().is_some_and(|extension| extension == "css");
+        let kind = if is_style { "text/css; charset=utf-8" } else { "text/javascript; charset=utf-8" };
         assert_eq!(answer.header("content-type"), kind);
         assert!(!answer.text().contains("http://") && !answer.text().contains("https://"), "{file}");
     }
