@@ -1,24 +1,10 @@
 //! Which headers pass: pure functions of a header map.
 
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_SECURITY_POLICY, COOKIE, EXPECT, HOST, HeaderMap, HeaderName,
-    HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, REFERER, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING, UPGRADE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, REFERER,
+    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
-
-/// Meant for the next hop only (RFC 9110, section 7.6.1). `Expect` is among them because the server answers it itself.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    EXPECT,
-];
+use hop::header::{FORWARDED_HOST, remove_hop_by_hop};
 
 /// Asks not to count a request as use of the sandbox.
 pub(crate) const SKIP_ACTIVITY: HeaderName = HeaderName::from_static("x-daytona-skip-last-activity-update");
@@ -26,8 +12,6 @@ pub(crate) const SKIP_ACTIVITY: HeaderName = HeaderName::from_static("x-daytona-
 pub(crate) const DISABLE_CORS: HeaderName = HeaderName::from_static("x-daytona-disable-cors");
 /// Holds a preview token.
 pub(crate) const PREVIEW_TOKEN: HeaderName = HeaderName::from_static("x-daytona-preview-token");
-/// Where the client believed it was calling.
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Meant for this server: a sandbox runs what its users choose and must not learn their keys.
 const OURS: [HeaderName; 6] = [
@@ -50,12 +34,6 @@ const SPEAK_FOR_THE_ORIGIN: [HeaderName; 4] = [
     HeaderName::from_static("service-worker-allowed"),
 ];
 
-/// Returns the protocol that both `Connection: upgrade` and `Upgrade` ask for.
-pub(crate) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
-    let asked = connection_words(headers).any(|word| word.eq_ignore_ascii_case("upgrade"));
-    headers.get(UPGRADE).filter(|_| asked).cloned()
-}
-
 /// Tells whether a switch header says true.
 pub(crate) fn says_true(headers: &HeaderMap, name: &HeaderName) -> bool {
     headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
@@ -68,7 +46,7 @@ pub(crate) fn size_bytes(headers: &HeaderMap) -> usize {
 
 /// Turns a client's headers into the sandbox's.
 pub(crate) fn clean_request(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, upgrade);
     for name in &OURS {
         headers.remove(name);
     }
@@ -76,12 +54,11 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, upgrade: Option<&HeaderValu
     if let Some(host) = headers.insert(HOST, HeaderValue::from_static("localhost")) {
         headers.insert(FORWARDED_HOST, host);
     }
-    restore_upgrade(headers, upgrade);
 }
 
 /// Turns a sandbox's headers into the client's. A path in `Location` gets the prefix that the request's path lost.
 pub(crate) fn clean_response(headers: &mut HeaderMap, prefix: &str, upgrade: Option<&HeaderValue>) {
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, upgrade);
     for name in &SPEAK_FOR_THE_ORIGIN {
         headers.remove(name);
     }
@@ -89,26 +66,6 @@ pub(crate) fn clean_response(headers: &mut HeaderMap, prefix: &str, upgrade: Opt
     headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     rewrite_location(headers, prefix);
-    restore_upgrade(headers, upgrade);
-}
-
-fn restore_upgrade(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
-    if let Some(protocol) = upgrade {
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol.clone());
-    }
-}
-
-fn connection_words(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = connection_words(headers).filter_map(|word| word.parse().ok()).collect();
-    for name in HOP_BY_HOP.iter().chain(&named) {
-        headers.remove(name);
-    }
 }
 
 /// Removes our cookies and keeps the others, which may be the sandbox's.
@@ -148,6 +105,8 @@ fn rewrite_location(headers: &mut HeaderMap, prefix: &str) {
 
 #[cfg(test)]
 mod tests {
+    use hop::header::upgrade;
+
     use super::*;
 
     fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

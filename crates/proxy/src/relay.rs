@@ -1,15 +1,11 @@
 //! Phase 6: the exchange itself, streaming both ways, and the tunnel after an upgrade.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, Response, StatusCode, Uri};
+use hop::header::upgrade;
+use hop::tunnel::tunnel;
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
 use service::Tasks;
-use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, copy, sink, split};
-use tokio::time::timeout;
 use tracing::debug;
 
 use crate::activity::{Activity, LiveBody, during};
@@ -20,11 +16,6 @@ use crate::locate::Location;
 use crate::rest::RestTaken;
 use crate::target::Target;
 
-/// How long a sandbox may go on talking to a client that has ended.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-/// How long a client may take to notice that the sandbox has ended.
-const DRAIN: Duration = Duration::from_secs(2);
-
 /// Sends the request to the daemon and returns its answer, whose body streams on.
 pub(crate) async fn relay(
     pool: &Pool,
@@ -34,7 +25,7 @@ pub(crate) async fn relay(
     mut request: Request<Body>,
     mut activity: Option<Activity>,
 ) -> Result<Response<Body>, ProxyError> {
-    let asked = header::upgrade(request.headers());
+    let asked = upgrade(request.headers());
     let client_side = asked.as_ref().map(|_| hyper::upgrade::on(&mut request));
     header::clean_request(request.headers_mut(), asked.as_ref());
     *request.uri_mut() = Uri::from(target.path.clone());
@@ -51,7 +42,9 @@ pub(crate) async fn relay(
     let sandbox_side = hyper::upgrade::on(&mut response);
     header::clean_response(response.headers_mut(), &target.prefix, chosen.as_ref());
     tasks.spawn_until_shutdown("sandbox tunnel", async move {
-        during(&mut activity, tunnel(client_side, sandbox_side)).await;
+        if let Err(error) = during(&mut activity, tunnel(client_side, sandbox_side)).await {
+            debug!(error = %error, "a tunnel was not opened");
+        }
     });
     Ok(response.map(|_| Body::empty()))
 }
@@ -99,35 +92,4 @@ async fn send(
             Err((error, untouched))
         }
     }
-}
-
-/// Carries bytes both ways. Once the client has ended, the sandbox may finish what it says; once the sandbox has ended,
-/// there is nobody left to carry to.
-async fn tunnel(client_side: OnUpgrade, sandbox_side: OnUpgrade) {
-    let (client, sandbox) = match tokio::try_join!(client_side, sandbox_side) {
-        Ok(sides) => sides,
-        Err(error) => {
-            debug!(error = %error, "a tunnel was not opened");
-            return;
-        }
-    };
-    let (mut from_client, mut to_client) = split(TokioIo::new(client));
-    let (mut from_sandbox, mut to_sandbox) = split(TokioIo::new(sandbox));
-    let mut down = std::pin::pin!(carry(&mut from_sandbox, &mut to_client));
-    let client_ended = tokio::select! {
-        () = carry(&mut from_client, &mut to_sandbox) => true,
-        () = &mut down => false,
-    };
-    if client_ended {
-        let _ = timeout(LAST_WORDS, down).await;
-    } else {
-        // Closing with bytes unread would reset the connection, and the client could lose the sandbox's last words.
-        let _ = timeout(DRAIN, copy(&mut from_client, &mut sink())).await;
-    }
-}
-
-/// Carries one direction and says its end. A failed read or write is an end like any other: the peer is gone.
-async fn carry(from: &mut ReadHalf<TokioIo<Upgraded>>, to: &mut WriteHalf<TokioIo<Upgraded>>) {
-    let _ = copy(from, to).await;
-    let _ = to.shutdown().await;
 }

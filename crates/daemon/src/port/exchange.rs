@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode, Uri, Version};
+use hop::header::{remove_hop_by_hop, upgrade};
+use hop::tunnel::tunnel;
 use hyper::client::conn::http1;
-use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt as _, ReadHalf, WriteHalf, copy, sink, split};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -18,11 +18,6 @@ use crate::port::header;
 
 /// How long a server may take to take a connection: one that listens has the kernel do it at once.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long a server may go on talking to a client that has ended.
-const LAST_WORDS: Duration = Duration::from_secs(10);
-/// How long a client may take to notice that the server has ended.
-const DRAIN: Duration = Duration::from_secs(2);
-
 /// Sends a request to whoever listens on a port and returns the answer, whose body streams on. What is written in `path`
 /// stays as it is, byte for byte; nothing limits how long either body is or takes.
 pub async fn exchange(
@@ -32,7 +27,7 @@ pub async fn exchange(
 ) -> Result<Response<Body>, DaemonError> {
     let failed = |source| DaemonError::PortExchange { port, source };
     let stream = connect(port).await.map_err(|source| DaemonError::PortUnreachable { port, source })?;
-    let asked = header::upgrade(request.headers());
+    let asked = upgrade(request.headers());
     let client_side = asked.as_ref().map(|_| hyper::upgrade::on(&mut request));
     header::clean_request(request.headers_mut(), port, asked.as_ref());
     *request.uri_mut() = path;
@@ -46,12 +41,12 @@ pub async fn exchange(
     tokio::spawn(connection.with_upgrades());
     let mut response = sender.send_request(request).await.map_err(failed)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        header::remove_hop_by_hop(response.headers_mut(), None);
+        remove_hop_by_hop(response.headers_mut(), None);
         return Ok(response.map(Body::new));
     }
-    let chosen = header::upgrade(response.headers()).or(asked);
+    let chosen = upgrade(response.headers()).or(asked);
     let server_side = hyper::upgrade::on(&mut response);
-    header::remove_hop_by_hop(response.headers_mut(), chosen.as_ref());
+    remove_hop_by_hop(response.headers_mut(), chosen.as_ref());
     if let Some(client_side) = client_side {
         tokio::spawn(tunnel(client_side, server_side));
     }
@@ -74,29 +69,4 @@ async fn connect(port: u16) -> io::Result<TcpStream> {
     // Best effort: what is sent is the same, a little later.
     let _ = stream.set_nodelay(true);
     Ok(stream)
-}
-
-/// Carries bytes both ways. Once the client has ended, the server may finish what it says; once the server has ended,
-/// there is nobody left to carry to.
-async fn tunnel(client_side: OnUpgrade, server_side: OnUpgrade) {
-    let Ok((client, server)) = tokio::try_join!(client_side, server_side) else { return };
-    let (mut from_client, mut to_client) = split(TokioIo::new(client));
-    let (mut from_server, mut to_server) = split(TokioIo::new(server));
-    let mut down = std::pin::pin!(carry(&mut from_server, &mut to_client));
-    let client_ended = tokio::select! {
-        () = carry(&mut from_client, &mut to_server) => true,
-        () = &mut down => false,
-    };
-    if client_ended {
-        let _ = timeout(LAST_WORDS, down).await;
-    } else {
-        // Closing with bytes unread would reset the connection, and the client could lose the server's last words.
-        let _ = timeout(DRAIN, copy(&mut from_client, &mut sink())).await;
-    }
-}
-
-/// Carries one direction and says its end. A failed read or write is an end like any other: the peer is gone.
-async fn carry(from: &mut ReadHalf<TokioIo<Upgraded>>, to: &mut WriteHalf<TokioIo<Upgraded>>) {
-    let _ = copy(from, to).await;
-    let _ = to.shutdown().await;
 }
