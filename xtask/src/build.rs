@@ -33,6 +33,9 @@ pub(crate) fn product(profile: Profile) -> Result<Product> {
     let daemon = daemon(profile)?;
     let step = Step::begin("building daytona");
     let mut command = cargo_build(profile, "cli", "daytona");
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
     command.env("DAYTONA_DAEMON", &daemon);
     let daytona = executable(&mut command, "daytona")?;
     step.done();
@@ -43,18 +46,25 @@ pub(crate) fn product(profile: Profile) -> Result<Product> {
 pub(crate) fn daemon(profile: Profile) -> Result<PathBuf> {
     machine::ensure(&[Need::Compiler])?;
     let step = Step::begin("building daytona-daemon");
-    let path = executable(&mut cargo_build(profile, "daemon", "daytona-daemon"), "daytona-daemon")?;
+    let mut command = cargo_build(profile, "daemon", "daytona-daemon");
+    if profile == Profile::Release {
+        // Of its own: it is in every sandbox and in every copy of `daytona`.
+        command.args(["--profile", "daemon"]);
+    }
+    let path = executable(&mut command, "daytona-daemon")?;
     step.done();
     Ok(path)
 }
 
 fn cargo_build(profile: Profile, package: &str, binary: &str) -> Command {
     let mut command = process::cargo();
-    command.args(["build", "--package", package, "--bin", binary]);
+    command.args(["build", "--bin", binary]);
+    match profile {
+        // With the features that the tests of all packages need: so everything that both are made of is built once.
+        Profile::Development => command.args(["--workspace", "--features", "testkit/as-tested"]),
+        Profile::Release => command.args(["--package", package]),
+    };
     command.arg("--message-format=json-render-diagnostics");
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
     command
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -10,16 +11,22 @@ use serde_json::Value;
 use crate::build::{self, Product, Profile};
 use crate::http::Client;
 use crate::image::{self, Image, Recipe};
+use crate::lanes::{Say, Tally};
 use crate::machine::{self, Need};
 use crate::process;
 use crate::report::{self, Step};
 use crate::serving::Serving;
+use crate::supply::{self, Registry};
 
 /// A server that answers under an address, and the key for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     api_url: String,
     api_key: String,
+    /// The registry whose certificate it trusts, when it is a server of this run.
+    registry: Option<String>,
+    /// The certificate of its authority, when it is a server of this run.
+    authority: Option<PathBuf>,
 }
 
 /// How the server of a run differs from any other: sockets are pinged so often that no case has to wait for it.
@@ -29,12 +36,9 @@ const VARIABLES: &[(&str, &str)] = &[
     ("OIDC_CLIENT_ID", "daytona-e2e"),
 ];
 
-/// How many cases passed and failed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: u64,
-    pub(crate) failed: u64,
-}
+/// The official SDK for Go, and how long its proxy may take to say whether it has it.
+const GO_MODULE: &str = "github.com/daytonaio/daytona/libs/sdk-go";
+const GO_PROXY_WITHIN: Duration = Duration::from_secs(20);
 
 /// The language of an official SDK.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,7 +72,7 @@ pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Re
     let images = [image::prepare(Recipe::Default, false)?, image::prepare(Recipe::Toolbox, false)?];
     let data_dir = process::root().join(format!("target/e2e/data-{}", std::process::id()));
     let done = serve_from(&data_dir, product, &images, work);
-    let log = process::root().join("target/e2e/server.log");
+    let log = server_log();
     let _ = fs::copy(data_dir.join("server.log"), &log);
     if done.is_err() {
         report::say(&format!("    the server's log: {}", log.display()));
@@ -76,6 +80,20 @@ pub(crate) fn with_server<T>(product: &Product, work: impl FnOnce(&Target) -> Re
     // The data is of no use to anybody once its server is gone.
     let _ = fs::remove_dir_all(&data_dir);
     done
+}
+
+/// Where the log of the last server is kept.
+pub(crate) fn server_log() -> PathBuf {
+    process::root().join("target/e2e/server.log")
+}
+
+/// Fetches and builds what the suites need and no compiler makes; what is there already is kept.
+pub(crate) fn prepare() -> Result<()> {
+    pytest(None)?;
+    node_test(None)?;
+    image::prepare(Recipe::Default, false)?;
+    image::prepare(Recipe::Toolbox, false)?;
+    Ok(())
 }
 
 fn serve_from<T>(
@@ -88,9 +106,22 @@ fn serve_from<T>(
         image::import(image, &product.daytona, data_dir)?;
     }
     let issuer = issuer();
-    let variables = [VARIABLES, &[("OIDC_ISSUER_BASE_URL", issuer.as_str())]].concat();
+    machine::ensure(&[Need::Registry, Need::Busybox])?;
+    let python = PathBuf::from(pytest(None)?.get_program());
+    let registry = Registry::start(&python, &data_dir.join("e2e-registry"))?;
+    let certificates = format!("{}={}", registry.address, registry.authority.display());
+    let own = [
+        ("OIDC_ISSUER_BASE_URL", issuer.as_str()),
+        ("DAYTONA_SERVER_REGISTRY_CERTIFICATES", certificates.as_str()),
+    ];
+    let variables = [VARIABLES, &own].concat();
     let mut serving = Serving::start_with(&product.daytona, data_dir, 0, &variables)?;
-    let target = Target { api_url: serving.api_url(), api_key: serving.key.clone() };
+    let target = Target {
+        api_url: serving.api_url(),
+        api_key: serving.key.clone(),
+        registry: Some(registry.address.clone()),
+        authority: Some(data_dir.join("tls-authority.pem")),
+    };
     let done = work(&target);
     let swept = sweep(&target);
     serving.stop()?;
@@ -122,28 +153,39 @@ fn sweep(target: &Target) -> Result<()> {
 }
 
 /// Runs one suite, its tools being installed when they are not.
-pub(crate) fn suite(language: Language, target: &Target, filter: Option<&str>) -> Result<Tally> {
-    let step = Step::begin(&format!("end to end: {language:?}"));
+pub(crate) fn suite(
+    language: Language,
+    target: &Target,
+    filter: Option<&str>,
+    say: Say<'_>,
+) -> Result<Tally> {
+    say(&format!("==> end to end: {language:?}"));
     let mut command = match language {
         Language::Python => pytest(filter)?,
         Language::TypeScript => node_test(filter)?,
     };
     command.env("DAYTONA_API_URL", &target.api_url).env("DAYTONA_API_KEY", &target.api_key);
+    if let Some(registry) = &target.registry {
+        command.env("E2E_REGISTRY", registry);
+        command.env("E2E_REGISTRY_USER", supply::USER).env("E2E_REGISTRY_PASSWORD", supply::PASSWORD);
+    }
+    if let Some(authority) = &target.authority {
+        command.env("E2E_AUTHORITY", authority);
+    }
     let mut tally = Tally::default();
     let status = process::each_line(&mut command, |line| {
-        report::say(&format!("    {line}"));
+        say(&format!("    {line}"));
         match language {
             Language::Python => read_pytest(line, &mut tally),
             Language::TypeScript => read_node(line, &mut tally),
         }
     })?;
-    step.done();
     // A suite that broke before it counted anything has failed all the same; so has one that ran nothing unasked.
     // pytest ends with 5 when a filter leaves no case.
     let ran_nothing = tally.passed == 0 && filter.is_none();
     let is_well = status.success() || (filter.is_some() && status.code() == Some(5));
     if tally.failed == 0 && (!is_well || ran_nothing) {
-        report::say(&format!("    the {language:?} suite itself failed"));
+        say(&format!("    the {language:?} suite itself failed"));
         tally.failed = 1;
     }
     Ok(tally)
@@ -152,11 +194,30 @@ pub(crate) fn suite(language: Language, target: &Target, filter: Option<&str>) -
 fn suites(languages: &[Language], target: &Target, filter: Option<&str>) -> Result<Tally> {
     let mut sum = Tally::default();
     for language in languages {
-        let tally = suite(*language, target, filter)?;
-        sum.passed += tally.passed;
-        sum.failed += tally.failed;
+        sum.add(suite(*language, target, filter, &report::say)?);
     }
+    say_about_go(&report::say);
     Ok(sum)
+}
+
+/// Says why the third official SDK is not run: nobody can write cases against what cannot be had.
+pub(crate) fn say_about_go(say: Say<'_>) {
+    let seconds = GO_PROXY_WITHIN.as_secs().to_string();
+    let asked = process::find("go").map(|go| {
+        let mut command = Command::new("timeout");
+        command.arg(seconds).arg(go).args(["list", "-m", &format!("{GO_MODULE}@latest")]);
+        // Outside of every module, so that nothing but the question is asked.
+        command.current_dir(std::env::temp_dir()).env("GO111MODULE", "on").env("GOFLAGS", "-mod=mod");
+        let mut last = String::new();
+        let ended = process::each_line(&mut command, |line| line.clone_into(&mut last));
+        (ended.is_ok_and(|status| status.success()), last)
+    });
+    let why = match asked {
+        None => "there is no `go` on this machine, and no case is written for it".to_owned(),
+        Some((false, said)) => format!("the module proxy does not serve {GO_MODULE} ({})", said.trim()),
+        Some((true, version)) => format!("{version} can be had here, and no case is written for it yet"),
+    };
+    say(&format!("go: not run: {why}"));
 }
 
 fn languages(arguments: &mut Vec<String>) -> Vec<Language> {
@@ -172,11 +233,12 @@ fn languages(arguments: &mut Vec<String>) -> Vec<Language> {
 fn given(url: &str) -> Result<Target> {
     let key = std::env::var_os("DAYTONA_API_KEY").context("`--against` needs a key in DAYTONA_API_KEY")?;
     let api_key = key.to_str().context("DAYTONA_API_KEY is not text")?.to_owned();
-    Ok(Target { api_url: url.trim_end_matches('/').to_owned(), api_key })
+    Ok(Target { api_url: url.trim_end_matches('/').to_owned(), api_key, registry: None, authority: None })
 }
 
 fn pytest(filter: Option<&str>) -> Result<Command> {
-    machine::ensure(&[Need::Python])?;
+    // `ssh` is what some cases reach sandboxes with.
+    machine::ensure(&[Need::Python, Need::Ssh])?;
     let environment = process::root().join("target/e2e/python");
     let list = process::root().join("tests/e2e/python/requirements.txt");
     let pip = environment.join("bin/pip");
@@ -187,14 +249,16 @@ fn pytest(filter: Option<&str>) -> Result<Command> {
     let mut command = Command::new(environment.join("bin/python"));
     command.args(["-m", "pytest", "-ra", "--color=no", "-p", "no:cacheprovider"]);
     command.current_dir(process::root().join("tests/e2e/python")).env("PYTHONDONTWRITEBYTECODE", "1");
-    if let Some(filter) = filter {
-        command.args(["-k", filter]);
-    }
+    match filter {
+        Some(filter) => command.args(["-k", filter]),
+        // Two at a time, a file as a whole and in its order: cases of one file may share a sandbox.
+        None => command.args(["--numprocesses=2", "--dist=loadfile", "--no-loadscope-reorder"]),
+    };
     Ok(command)
 }
 
 fn node_test(filter: Option<&str>) -> Result<Command> {
-    machine::ensure(&[Need::Node])?;
+    machine::ensure(&[Need::Node, Need::Browser])?;
     let folder = process::root().join("tests/e2e/typescript");
     once(&folder.join("node_modules/.installed"), &folder.join("package-lock.json"), || {
         process::output(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&folder))

@@ -12,18 +12,20 @@ use crate::process;
 use crate::report;
 use crate::states;
 
-/// Which of the two binaries prints a file.
+/// What prints a file.
 #[derive(Debug, Clone, Copy)]
 enum Printer {
-    Daytona,
-    Daemon,
+    /// `daytona`, with these arguments.
+    Daytona(&'static [&'static str]),
+    /// An example of the daemon, which would be larger if it did that itself.
+    Example(&'static str),
 }
 
-/// Generated files, and the command that prints each.
-const GENERATED: &[(&str, Printer, &[&str])] = &[
-    ("openapi/api.json", Printer::Daytona, &["openapi"]),
-    ("openapi/toolbox.json", Printer::Daemon, &["openapi"]),
-    ("docs/reference/configuration.md", Printer::Daytona, &["config", "reference"]),
+/// Generated files, and what prints each.
+const GENERATED: &[(&str, Printer)] = &[
+    ("openapi/api.json", Printer::Daytona(&["openapi"])),
+    ("openapi/toolbox.json", Printer::Example("openapi")),
+    ("docs/reference/configuration.md", Printer::Daytona(&["config", "reference"])),
 ];
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -31,12 +33,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     check::ensure_component("fmt", "rustfmt")?;
     process::run(process::cargo().args(["fmt", "--all"]))?;
     let product = build::product(Profile::Development)?;
-    for (file, printer, words) in GENERATED {
-        let program = match printer {
-            Printer::Daytona => &product.daytona,
-            Printer::Daemon => &product.daemon,
+    for (file, printer) in GENERATED {
+        let text = match printer {
+            Printer::Daytona(words) => process::output(Command::new(&product.daytona).args(*words))?,
+            Printer::Example(name) => {
+                let mut command = process::cargo();
+                process::output(command.args(["run", "--quiet", "--package", "daemon", "--example", name]))?
+            }
         };
-        let text = process::output(Command::new(program).args(*words))?;
         let text = format!("{}\n", text.trim_end());
         let path = process::root().join(file);
         if let Some(folder) = path.parent() {

@@ -1,6 +1,8 @@
 //! `cargo x fuzz`: looks for inputs that break the daemon's parsers, led by what each input reaches.
 //!
-//! The compiler's own instrumentation and libFuzzer do the work, on the stable compiler, without sanitizers.
+//! The compiler's own instrumentation and libFuzzer do the work, on the stable compiler, without sanitizers. What was learned
+//! stays in `target/fuzz/grown` for the next search; `--keep` takes the best of it into `tests/fuzz/corpus`, which
+//! `cargo test` replays.
 
 use std::fs;
 use std::path::Path;
@@ -12,8 +14,9 @@ use crate::machine::{self, Need};
 use crate::process;
 use crate::report::{self, Step};
 
-/// What counts which branches an input takes and what it compares. Linked dynamically, unlike everything else: a
-/// static program was seen to crash at its start, where the engine looks functions up by name.
+/// What counts which branches an input takes and what it compares. As these replace the flags of `.cargo/config.toml`, the
+/// program is linked dynamically, unlike everything else: a static one crashes at its start, where libFuzzer looks functions
+/// up by name.
 const FLAGS: &str = "-C passes=sancov-module -C codegen-units=1 \
                      -C llvm-args=-sanitizer-coverage-level=3 \
                      -C llvm-args=-sanitizer-coverage-inline-8bit-counters \
@@ -23,6 +26,12 @@ const FLAGS: &str = "-C passes=sancov-module -C codegen-units=1 \
 const INPUT_BYTES: u32 = 4_096;
 /// An input that takes longer than this hangs the daemon.
 const INPUT_SECONDS: u32 = 10;
+/// How libFuzzer ends when an input took too long, took too much memory or broke something; all else is its own failure.
+const FOUND: [i32; 3] = [70, 71, 77];
+/// How many of the grown inputs are kept for each target: the first ones reach most of what all of them do.
+const KEPT: usize = 48;
+/// Whatever reaches something only when it is longer is not kept.
+const KEPT_BYTES: u32 = 512;
 
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     let mut arguments = arguments.to_vec();
@@ -30,6 +39,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         Some(text) => text.parse().with_context(|| format!("--seconds {text}: not a number"))?,
         None => 60,
     };
+    let is_kept = process::take_flag(&mut arguments, "--keep");
     let only = (!arguments.is_empty()).then(|| arguments.remove(0));
     process::refuse_rest("fuzz", &arguments)?;
     let kept = process::root().join("tests/fuzz/corpus");
@@ -43,6 +53,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     for target in targets {
         if !search(&program, &kept, &target, seconds)? {
             broken.push(target);
+        } else if is_kept {
+            keep(&program, &kept.join(&target), &target)?;
         }
     }
     if !broken.is_empty() {
@@ -74,7 +86,7 @@ fn build() -> Result<std::path::PathBuf> {
     built.into_iter().find(|program| program.is_file()).context("cargo built no fuzzing program")
 }
 
-/// Returns whether nothing broke. New inputs that reach something new are kept beside the old ones.
+/// Returns whether nothing broke.
 fn search(program: &Path, kept: &Path, target: &str, seconds: u32) -> Result<bool> {
     let step = Step::begin(&format!("{target}: {seconds} s"));
     let folder = process::root().join("target/fuzz");
@@ -82,24 +94,59 @@ fn search(program: &Path, kept: &Path, target: &str, seconds: u32) -> Result<boo
     for folder in [&grown, &found] {
         fs::create_dir_all(folder)?;
     }
-    let mut command = Command::new(program);
-    command.env("DAYTONA_FUZZ_TARGET", target).stderr(fs::File::create(folder.join("log"))?);
+    let log = folder.join(format!("{target}.log"));
+    let mut command = engine(program, target, &log)?;
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={INPUT_BYTES}"));
     command.arg(format!("-timeout={INPUT_SECONDS}")).arg(format!("-artifact_prefix={}/", found.display()));
     command.args(["-print_final_stats=1", "-rss_limit_mb=1024"]).arg(&grown).arg(kept.join(target));
     let status = command.status().with_context(|| format!("starting {}", program.display()))?;
-    report::say(&process::tail(&folder.join("log"), if status.success() { 8 } else { 30 }));
-    step.done();
-    if !status.success() {
-        return Ok(false);
+    let has_found = status.code().is_some_and(|code| FOUND.contains(&code));
+    report::say(&process::tail(&log, if status.success() { 6 } else { 30 }));
+    if !status.success() && !has_found {
+        bail!("the fuzzing program itself failed: {status}; its log is {}", log.display());
     }
-    merge(program, &grown, &kept.join(target), target)?;
-    Ok(true)
+    step.done();
+    Ok(!has_found)
 }
 
-/// Adds the inputs of `from` that reach what nothing in `into` does.
-fn merge(program: &Path, from: &Path, into: &Path, target: &str) -> Result<()> {
+fn engine(program: &Path, target: &str, log: &Path) -> Result<Command> {
+    let log = fs::File::create(log).with_context(|| format!("writing {}", log.display()))?;
     let mut command = Command::new(program);
-    command.env("DAYTONA_FUZZ_TARGET", target).stderr(std::process::Stdio::null());
-    process::run(command.arg("-merge=1").arg(format!("-max_len={INPUT_BYTES}")).arg(into).arg(from))
+    command.env("DAYTONA_FUZZ_TARGET", target).stderr(log);
+    Ok(command)
+}
+
+/// Takes the best of what has grown in place of what was taken before; inputs with names of their own stay.
+fn keep(program: &Path, kept: &Path, target: &str) -> Result<()> {
+    let folder = process::root().join("target/fuzz");
+    let best = folder.join("best");
+    // What an earlier run left.
+    let _ = fs::remove_dir_all(&best);
+    fs::create_dir_all(&best)?;
+    let mut command = engine(program, target, &folder.join("keep.log"))?;
+    command.args(["-set_cover_merge=1", "-use_counters=0"]).arg(format!("-max_len={KEPT_BYTES}"));
+    process::run(command.arg(&best).arg(folder.join("grown").join(target)).arg(kept))?;
+    let named = names(kept)?.into_iter().filter(|name| !is_hash(name)).collect::<Vec<_>>();
+    for name in names(kept)?.iter().filter(|name| is_hash(name)) {
+        fs::remove_file(kept.join(name))?;
+    }
+    // They were written in order: each one reaches the most of what those before it do not.
+    let mut inputs = Vec::new();
+    for name in names(&best)? {
+        inputs.push((fs::metadata(best.join(&name))?.modified()?, name));
+    }
+    inputs.sort();
+    let known: Vec<Vec<u8>> = named.iter().flat_map(|name| fs::read(kept.join(name))).collect();
+    for (_, name) in inputs.into_iter().take(KEPT) {
+        let contents = fs::read(best.join(&name))?;
+        if !known.contains(&contents) {
+            fs::write(kept.join(&name), contents)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one that libFuzzer gave.
+fn is_hash(name: &str) -> bool {
+    name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }

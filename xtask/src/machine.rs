@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Python,
     /// Node of version 18 or newer with npm, for the official TypeScript SDK.
     Node,
+    /// A browser, for the pages that a sandbox shows.
+    Browser,
     /// A static busybox: the smallest root file system, for the runner's tests.
     Busybox,
     /// `nft` and `ip`, with which tests look at what the runner made.
@@ -29,6 +31,8 @@ pub(crate) enum Need {
     Ssh,
     /// `mke2fs` and `e2fsck`, with which tests check the disks that the runner made.
     Ext4,
+    /// `docker-registry`, a real registry, and `skopeo` and `umoci`, which speak to it and unpack images independently.
+    Registry,
     /// `mkfs.xfs` and `mkfs.btrfs`: file systems that share blocks between files, for tests of forks.
     SharedBlocks,
 }
@@ -41,10 +45,13 @@ impl Need {
             Self::Mmdebstrap => &["mmdebstrap", "debian-archive-keyring"],
             Self::Python => &["python3", "python3-venv"],
             Self::Node => &["nodejs", "npm"],
+            // The font, so that letters are as wide as they are for a person.
+            Self::Browser => &["chromium", "fonts-dejavu-core"],
             Self::Busybox => &["busybox-static"],
             Self::Network => &["nftables", "iproute2"],
             Self::Ssh => &["openssh-client"],
             Self::Ext4 => &["e2fsprogs"],
+            Self::Registry => &["docker-registry", "skopeo", "umoci"],
             Self::SharedBlocks => &["xfsprogs", "btrfs-progs"],
         }
     }
@@ -56,10 +63,14 @@ impl Need {
             Self::Mmdebstrap => process::find("mmdebstrap").is_some(),
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Node => node_major().is_some() && process::find("npm").is_some(),
+            Self::Browser => process::find("chromium").is_some() && package_is_installed("fonts-dejavu-core"),
             Self::Busybox => package_is_installed("busybox-static"),
             Self::Network => process::find("nft").is_some() && process::find("ip").is_some(),
             Self::Ssh => ["ssh", "sftp", "scp"].iter().all(|name| process::find(name).is_some()),
             Self::Ext4 => process::find("mke2fs").is_some() && process::find("e2fsck").is_some(),
+            Self::Registry => {
+                ["docker-registry", "skopeo", "umoci"].iter().all(|name| process::find(name).is_some())
+            }
             Self::SharedBlocks => {
                 process::find("mkfs.xfs").is_some() && process::find("mkfs.btrfs").is_some()
             }

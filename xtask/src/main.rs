@@ -3,11 +3,13 @@
 
 mod report;
 mod process;
+mod lanes;
 mod http;
 mod machine;
 mod build;
 mod image;
 mod serving;
+mod supply;
 mod conformance;
 mod states;
 mod tidy;
@@ -18,6 +20,7 @@ mod dev;
 mod e2e;
 mod perf;
 mod fuzz;
+mod programs;
 mod test;
 
 use std::fmt::Write as _;
@@ -84,8 +87,8 @@ const VERBS: &[Verb] = &[
     },
     Verb {
         name: "fuzz",
-        takes: "[TARGET] [--seconds N]",
-        does: "looks for inputs that break the daemon's parsers, and keeps what reaches something new",
+        takes: "[TARGET] [--seconds N] [--keep]",
+        does: "looks for inputs that break the daemon's parsers",
         run: fuzz::run,
     },
     Verb {

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -20,6 +22,14 @@ pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
     command.current_dir(root());
+    // What the cargo that runs us says of our own package. Build scripts read it, so that what was built without us would
+    // be built once more.
+    for (name, _) in std::env::vars_os() {
+        let is_ours = |prefix: &&str| name.to_string_lossy().starts_with(*prefix);
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"].iter().any(is_ours) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -69,16 +79,33 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|s| s.success())
 }
 
-/// Runs to the end, passing each line of standard output to `line` as it comes.
+/// Runs to the end, passing each line of what it says to `line` as it comes.
 pub(crate) fn each_line(command: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().with_context(|| format!("starting {}", shown(command)))?;
-    let Some(stdout) = child.stdout.take() else { bail!("`{}` has no standard output", shown(command)) };
-    let mut reader = BufReader::new(stdout);
-    let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes).context("reading its output")? > 0 {
-        line(String::from_utf8_lossy(&bytes).trim_end_matches('\n'));
-        bytes.clear();
+    let (reader, writer) = std::io::pipe().context("making a pipe")?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone().context("making a pipe")?).stderr(writer);
+    let child = command.spawn();
+    // Our own copies of the pipe's end would keep it open for ever.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.with_context(|| format!("starting {}", shown(command)))?;
+    let (lines, heard) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(reader);
+        let mut bytes = Vec::new();
+        while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
+            if lines.send(String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned()).is_err() {
+                return;
+            }
+            bytes.clear();
+        }
+    });
+    // What a program leaves running holds the pipe open: after its end, silence is taken for the end of its words.
+    let mut silent_looks = 0;
+    while silent_looks < 20 {
+        match heard.recv_timeout(Duration::from_millis(250)) {
+            Ok(text) => line(&text),
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => silent_looks += usize::from(child.try_wait()?.is_some()),
+        }
     }
     Ok(child.wait()?)
 }
@@ -139,4 +166,19 @@ fn shown(command: &Command) -> String {
         .map(OsStr::to_string_lossy)
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_streams_are_heard_and_what_a_program_leaves_is_not_waited_for() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo $$; echo error >&2; sleep 1000 & echo $!; exit 3"]);
+        let mut said = Vec::new();
+        let status = each_line(&mut command, |line| said.push(line.to_owned())).unwrap();
+        assert!(signal(said[2].parse().unwrap(), "KILL"), "it goes on: {said:?}");
+        assert_eq!((status.code(), said.len(), said[1].as_str()), (Some(3), 3, "error"));
+    }
 }

@@ -127,6 +127,9 @@ fn when(word: &str) -> String {
                 Overlay::Snapshotting => "a snapshot of it is being taken",
                 Overlay::Forking => "its files are being made of another's",
                 Overlay::Repairing => "it is being recovered",
+                Overlay::PendingBuild => "its image is to be built",
+                Overlay::Building => "its image is being built",
+                Overlay::BuildFailed => "its image could not be built",
             }
             .to_owned(),
         );
@@ -187,6 +190,11 @@ fn edges() -> BTreeSet<String> {
         }
     }
     edges.insert(format!("error --> {}: recover", Overlay::Repairing.as_str()));
+    let (pending, building) = (Overlay::PendingBuild.as_str(), Overlay::Building.as_str());
+    edges.insert(format!("[*] --> {pending}"));
+    edges.insert(format!("{pending} --> {building}"));
+    edges.insert(format!("{building} --> {}", state::reported(Desired::Started, Observed::Absent)));
+    edges.insert(format!("{building} --> {}", Overlay::BuildFailed.as_str()));
     edges.insert("destroyed --> [*]".to_owned());
     edges
 }

@@ -46,8 +46,71 @@ pub enum ApiError {
         /// The name.
         name: String,
     },
+    /// No such volume in the caller's organisation.
+    #[error("Volume with ID {reference} not found")]
+    VolumeNotFound {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// No volume of that name in the caller's organisation.
+    #[error("Volume with name {name} not found")]
+    VolumeNameNotFound {
+        /// What the caller wrote.
+        name: String,
+    },
+    /// A sandbox has it.
+    #[error("Volume {name} cannot be deleted: a sandbox has it; delete that sandbox first")]
+    VolumeInUse {
+        /// Its name.
+        name: String,
+    },
+    /// No such warm pool in the caller's organisation.
+    #[error("Warm pool with ID {reference} not found")]
+    WarmPoolNotFound {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// There is a pool of the same snapshot in the same region.
+    #[error("Warm pool for snapshot \"{snapshot}\" already exists in this region; change its size instead")]
+    WarmPoolTaken {
+        /// The snapshot.
+        snapshot: String,
+    },
+    /// Nobody has the sandbox yet.
+    #[error("Sandbox {id} waits in a warm pool; create a sandbox from its snapshot to get it, or delete it")]
+    WaitsInPool {
+        /// The sandbox.
+        id: String,
+    },
+    /// The organisation has as many snapshots as it may have.
+    #[error("Snapshot quota exceeded. Maximum allowed: {most}")]
+    SnapshotQuota {
+        /// The most.
+        most: u32,
+    },
+    /// It was made from a snapshot.
+    #[error("Sandbox with ID or name {reference} has no build logs: it was not made from a Dockerfile")]
+    NotFromDockerfile {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// No such registry in the caller's organisation.
+    #[error("Docker registry with ID {reference} not found")]
+    RegistryNotFound {
+        /// What the caller wrote.
+        reference: String,
+    },
+    /// The organisation has as many registries as it may have.
+    #[error("You have reached the maximum number of registries")]
+    TooManyRegistries,
+    /// There is no registry that clients may push to.
+    #[error("No registry to push to is configured on this server; use buildInfo, or push to a registry of your own and add it with POST /docker-registry")]
+    NoPushRegistry,
+    /// There is nowhere to put what a build needs.
+    #[error("Object storage is not configured")]
+    NoObjectStorage,
     /// The snapshot belongs to everyone.
-    #[error("Snapshot {name} is general: only its operator may delete it")]
+    #[error("Snapshot {name} is general: only its operator may change or delete it")]
     SnapshotIsGeneral {
         /// The name.
         name: String,
@@ -165,6 +228,8 @@ impl ApiError {
         match self {
             Self::Invalid { .. }
             | Self::QuotaExceeded { .. }
+            | Self::SnapshotQuota { .. }
+            | Self::TooManyRegistries
             | Self::FailedToStart { .. }
             | Self::ResizeRefused { .. } => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
             Self::InvalidCredentials | Self::NoLoginProvider => (StatusCode::UNAUTHORIZED, "UNAUTHORIZED"),
@@ -174,16 +239,24 @@ impl ApiError {
             Self::SandboxNotFound { .. }
             | Self::NoParent { .. }
             | Self::SnapshotNotFound { .. }
+            | Self::NotFromDockerfile { .. }
+            | Self::RegistryNotFound { .. }
+            | Self::WarmPoolNotFound { .. }
+            | Self::VolumeNotFound { .. }
+            | Self::VolumeNameNotFound { .. }
             | Self::NoRoute { .. } => (StatusCode::NOT_FOUND, "NOT_FOUND"),
             Self::NameTaken { .. }
             | Self::SnapshotNameTaken { .. }
+            | Self::WarmPoolTaken { .. }
+            | Self::WaitsInPool { .. }
+            | Self::VolumeInUse { .. }
             | Self::StateChangeInProgress
             | Self::Modified => (StatusCode::CONFLICT, "CONFLICT"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "PAYLOAD_TOO_LARGE"),
             Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
                 (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
             }
-            Self::Authenticate(_) | Self::Judge(_) | Self::RunnerAway(_) | Self::Full(_) => {
+            Self::NoObjectStorage | Self::NoPushRegistry | Self::Authenticate(_) | Self::Judge(_) | Self::RunnerAway(_) | Self::Full(_) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
             }
             Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
@@ -240,7 +313,10 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status();
         // Of keys that cannot be had the log is told once, not by everybody who shows what looks like a token.
-        let is_told = matches!(self, Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } | Self::Judge(_));
+        let is_told = matches!(
+            self,
+            Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } | Self::Judge(_) | Self::NoPushRegistry | Self::NoObjectStorage
+        );
         if status.is_server_error() && !is_told {
             tracing::error!(error = &self as &dyn std::error::Error, "a request failed");
         }

@@ -6,6 +6,7 @@
 //! failure leaves through [`error`] in one shape; nothing that is not built is silently ignored.
 #![forbid(unsafe_code)]
 
+pub mod object_storage;
 pub mod settings;
 pub mod error;
 pub mod people;
@@ -17,10 +18,14 @@ mod moment;
 mod request;
 mod lifecycle;
 mod limits;
+mod build;
 mod snapshot;
+mod registry;
 mod list;
 mod view;
+mod volume;
 mod sandbox;
+mod warm_pool;
 mod http;
 mod unbuilt;
 mod finish;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use daytona_wire::api::sandbox::{CreateSandbox, ResizeSandbox, UpdateSandboxSecrets};
+use types::build::BUILT;
 use types::network::{DomainPattern, Ipv4Network};
 use types::resource::Resources;
 use types::sandbox::Intervals;
@@ -117,6 +118,17 @@ pub(crate) fn resources(
     })
 }
 
+/// Returns what sandboxes of a new snapshot get: `[cpu, memory, disk]` as asked for, else the contract's defaults.
+pub(crate) fn snapshot_resources(asked: [Option<i64>; 3], settings: &Settings) -> Result<Resources, ApiError> {
+    let ([cpu, memory, disk], usual, most) = (asked, Resources::default(), settings.most_per_sandbox);
+    Ok(Resources {
+        cpu: amount("cpu", "CPU", "", cpu, usual.cpu, most.cpu)?,
+        gpu: 0,
+        memory_gib: amount("memory", "Memory", "GB", memory, usual.memory_gib, most.memory_gib)?,
+        disk_gib: amount("disk", "Disk", "GB", disk, usual.disk_gib, most.disk_gib)?,
+    })
+}
+
 /// Zero counts as not asked, as in the contract.
 fn amount(
     field: &str,
@@ -161,6 +173,16 @@ pub(crate) fn resized(
         return Err(ApiError::invalid("Nothing to resize: at least one of cpu, memory and disk must differ"));
     }
     Ok(wanted)
+}
+
+/// Reads a region, by id or name; the default one when nothing is said.
+pub(crate) fn region(target: Option<&str>, settings: &Settings) -> Result<String, ApiError> {
+    let region = &settings.region;
+    match target {
+        None | Some("") => Ok(region.id.clone()),
+        Some(target) if target == region.id || target == region.name => Ok(region.id.clone()),
+        Some(target) => Err(ApiError::invalid(format!("Region {target} not found"))),
+    }
 }
 
 /// Reads networks separated by commas, each with its mask.
@@ -300,8 +322,8 @@ pub(crate) fn new_snapshot(name: &str) -> Result<(), ApiError> {
              {SNAPSHOT_BYTES} of them"
         )));
     }
-    if name.starts_with(CAPTURED) {
-        return Err(ApiError::invalid(format!("Invalid snapshot name format: `{CAPTURED}` is reserved")));
+    if let Some(reserved) = [CAPTURED, BUILT].into_iter().find(|reserved| name.starts_with(reserved)) {
+        return Err(ApiError::invalid(format!("Invalid snapshot name format: `{reserved}` is reserved")));
     }
     Ok(())
 }
@@ -328,8 +350,6 @@ pub(crate) fn built(asked: &CreateSandbox) -> Result<(), ApiError> {
     let text = |value: &Option<String>| value.as_ref().is_some_and(|text| !text.trim().is_empty());
     let positive = |value: Option<i64>| value.is_some_and(|number| number > 0);
     let refused = [
-        ("buildInfo", asked.build_info.is_some()),
-        ("volumes", asked.volumes.as_ref().is_some_and(|list| !list.is_empty())),
         ("secrets", asked.secrets.as_ref().is_some_and(|list| !list.is_empty())),
         ("outboundProxyUrl", text(&asked.outbound_proxy_url)),
         ("otelEndpointOverride", text(&asked.otel_endpoint_override)),

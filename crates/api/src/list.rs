@@ -181,13 +181,13 @@ pub(crate) fn filter(query: &Query) -> Result<Filter, ApiError> {
     let nothing = !class_matches(query)?;
     let mut regions = query.texts("regionIds");
     regions.extend(query.texts("regions"));
-    query.truth("includeWarm")?;
     Ok(Filter {
         id_prefix: prefix(query, "id")?,
         name_prefix: prefix(query, "name")?,
         labels: labels(query)?,
         states: if nothing { Some(Vec::new()) } else { states(query)? },
         errored_deleted: query.truth("includeErroredDeleted")?.unwrap_or(false),
+        warm: query.truth("includeWarm")?.unwrap_or(false),
         snapshots: query.texts("snapshots").into_iter().map(str::to_owned).collect(),
         regions: regions.into_iter().map(str::to_owned).collect(),
         cpu: numbers(query, "minCpu", "maxCpu")?,

@@ -6,6 +6,7 @@ pub(crate) mod create;
 pub(crate) mod copy;
 pub(crate) mod preview;
 
+use daytona_wire::api::build::BuildInfo;
 use daytona_wire::api::sandbox::ResizeSandbox;
 use types::inspection::Inspection;
 use types::sandbox::{Observed, Sandbox};
@@ -13,8 +14,8 @@ use types::sandbox::{Observed, Sandbox};
 use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::lifecycle::power;
-use crate::limits;
 use crate::state::ApiState;
+use crate::{limits, view};
 
 pub(crate) use row::{change, find, settle};
 
@@ -61,6 +62,13 @@ pub(crate) async fn parent(state: &ApiState, caller: &Caller, reference: &str) -
     let found = find(state, caller, reference).await?;
     let mut ancestors = state.store.sandbox_list_ancestors(&found).await?;
     ancestors.pop().ok_or_else(|| ApiError::NoParent { reference: reference.to_owned() })
+}
+
+/// Shows what the image of a sandbox was built from that was asked for with a Dockerfile.
+pub(crate) async fn build_info(state: &ApiState, sandbox: &Sandbox) -> Result<Option<BuildInfo>, ApiError> {
+    let Some(preparation) = sandbox.preparation else { return Ok(None) };
+    let build = state.store.build_get(preparation.build_id).await?;
+    Ok(build.as_ref().and_then(view::snapshot::info))
 }
 
 /// How long the host may take to tell more of a sandbox than its row does; it needs a few milliseconds.

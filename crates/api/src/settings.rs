@@ -1,10 +1,14 @@
 //! What the deployment says; resolved once by the server and handed in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use types::quota::Quota;
+use types::registry::Password;
 use types::resource::Resources;
 use types::sandbox::Intervals;
+
+use crate::object_storage::Uploads;
 
 /// What the interface shows and allows.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct Settings {
     pub toolbox_proxy_url: String,
     /// How preview URLs look, with `{{PORT}}` and `{{sandboxId}}`.
     pub proxy_template_url: String,
+    /// Where this interface is, without a final slash.
+    pub api_url: String,
     /// Where the dashboard is.
     pub dashboard_url: String,
     /// Where people log in.
@@ -29,6 +35,14 @@ pub struct Settings {
     pub most_per_sandbox: Resources,
     /// The most that the sandboxes of one organisation may use together.
     pub quota: Quota,
+    /// How many snapshots in use one organisation may have.
+    pub snapshot_quota: Option<u32>,
+    /// Where clients may put what a build needs.
+    pub uploads: Option<Arc<dyn Uploads>>,
+    /// Where clients may push images.
+    pub push_registry: Option<PushRegistry>,
+    /// The most volumes of one organisation; without a bound when missing.
+    pub volume_quota: Option<u32>,
     /// The longest wait before a stopped sandbox is archived, in minutes.
     pub longest_auto_archive_minutes: u32,
     /// The longest request body.
@@ -44,6 +58,19 @@ pub struct Region {
     pub id: String,
     /// Its name, accepted in place of the id.
     pub name: String,
+}
+
+/// A registry that clients may push images to. Everybody who may make snapshots is told its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRegistry {
+    /// Where it is.
+    pub url: String,
+    /// Who pushes.
+    pub username: String,
+    /// What proves it.
+    pub password: Password,
+    /// The part of it that is pushed to.
+    pub project: String,
 }
 
 /// A login provider; empty texts when only API keys are accepted.
@@ -69,10 +96,15 @@ impl Settings {
             region: Region { id: "us".to_owned(), name: "us".to_owned() },
             toolbox_proxy_url: format!("{public_url}/toolbox"),
             proxy_template_url: format!("{scheme}://{{{{PORT}}}}-{{{{sandboxId}}}}.{host}"),
+            api_url: format!("{public_url}/api"),
             dashboard_url: format!("{public_url}/dashboard"),
             oidc: Oidc::default(),
             most_per_sandbox: Resources { cpu: 4, gpu: 0, memory_gib: 8, disk_gib: 10 },
             quota: Quota::default(),
+            volume_quota: None,
+            snapshot_quota: None,
+            uploads: None,
+            push_registry: None,
             longest_auto_archive_minutes: Intervals::LONGEST_AUTO_ARCHIVE,
             body_limit_bytes: 1 << 20,
             patience: Duration::from_secs(2),

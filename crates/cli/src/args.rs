@@ -42,6 +42,23 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         settings: Vec<String>,
     },
+    /// Make this host trust the certificates that the server makes for itself.
+    ///
+    /// Clients that insist on TLS, such as the official Python client when it uploads files for a build, take them then.
+    Trust {
+        /// Print the authority's certificate instead, to be trusted elsewhere.
+        #[arg(long, conflicts_with = "remove")]
+        print: bool,
+        /// Trust it no more.
+        #[arg(long)]
+        remove: bool,
+        /// A copy of the authority's certificate, on a host without the server.
+        #[arg(long)]
+        certificate: Option<PathBuf>,
+        /// Flags of `daytona server`, of which `--data-dir` counts here.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        settings: Vec<String>,
+    },
     /// Print the `OpenAPI` document of the control plane.
     Openapi,
     /// Clone processes for the server (started by it, not by people).

@@ -6,3 +6,4 @@ pub(crate) mod config;
 pub(crate) mod image;
 pub(crate) mod openapi;
 pub(crate) mod doctor;
+pub(crate) mod trust;

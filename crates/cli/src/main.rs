@@ -20,6 +20,9 @@ fn main() -> ExitCode {
         Command::Config { command } => commands::config::run(command),
         Command::Image { command } => commands::image::run(command),
         Command::Doctor { json, settings } => commands::doctor::run(json, settings),
+        Command::Trust { print, remove, certificate, settings } => {
+            commands::trust::run(commands::trust::Asked { print, remove, certificate, settings })
+        }
         Command::Openapi => {
             commands::openapi::run();
             Ok(())

@@ -11,7 +11,7 @@ use std::time::Duration;
 use linux::cgroup::Events;
 use linux::child::{Exit, Program, SpawnError};
 use linux::credential::Credentials;
-use rustix::process::{Pid, Signal};
+use rustix::process::{Gid, Pid, Signal, Uid};
 use tokio::net::unix::pipe;
 use types::random::{Random, hex_token};
 
@@ -60,8 +60,7 @@ impl Executor {
     /// When the returned future is dropped, because the client went away, everything the program started is killed.
     pub async fn run(&self, launch: Launch, timeout_s: Option<i64>) -> Result<Outcome, DaemonError> {
         let mark = hex_token(&*self.random, 16);
-        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map_err(|error| DaemonError::Execution { step: "open a pipe", source: error.into() })?;
+        let (reader, writer) = self.pipe()?;
         let mut output = Output::new(self.budget.clone());
         let before = cause::moment(&self.events);
         let (pid, exit) = match self.start(&launch, &mark, &writer) {
@@ -116,6 +115,20 @@ impl Executor {
         let mark = hex_token(&*self.random, 16);
         let (pid, exit) = self.spawn(launch, &mark, descriptors, is_terminal)?;
         Ok(Child { executor: Arc::clone(self), pid, mark, exit, ended: None, is_left: false })
+    }
+
+    /// Opens a pipe for what a program of the user's prints: what reads, and what writes. Such programs can also open it by
+    /// name, as `/dev/stdout` and `/dev/stderr` are names of it.
+    pub fn pipe(&self) -> Result<(OwnedFd, OwnedFd), DaemonError> {
+        let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| DaemonError::Execution { step: "open a pipe", source: error.into() })?;
+        if !self.credentials.is_root() && !self.is_already_user() {
+            let user = Uid::from_raw(self.credentials.user_id);
+            let group = Gid::from_raw(self.credentials.group_id);
+            // Where it may not be given away, only the names are lost.
+            let _ = rustix::fs::fchown(&writer, Some(user), Some(group));
+        }
+        Ok((reader, writer))
     }
 
     fn start(

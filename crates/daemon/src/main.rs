@@ -1,5 +1,4 @@
-//! `daytona-daemon '<settings>'` serves a sandbox; `daytona-daemon openapi` prints the interface's description. It starts
-//! itself as `ssh` and `sftp` for clients of those.
+//! `daytona-daemon '<settings>'` serves a sandbox. It starts itself as `ssh` and `sftp` for clients of those.
 #![forbid(unsafe_code)]
 
 use std::io::Write as _;
@@ -11,11 +10,10 @@ use daemon::settings::Settings;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(argument), None) = (arguments.next(), arguments.next()) else {
-        eprintln!("usage: daytona-daemon '<settings as JSON>' | fd:<number> | openapi | --version");
+        eprintln!("usage: daytona-daemon '<settings as JSON>' | fd:<number> | --version");
         return ExitCode::from(2);
     };
     let outcome = match argument.as_str() {
-        "openapi" => return print(&daemon::http::openapi::document().unwrap_or_default()),
         "ssh" => return report(ssh::serve::run()),
         "sftp" => return report(ssh::files::run()),
         "--version" => return print(&format!("{}\n", daemon::daemon::VERSION)),

@@ -34,6 +34,8 @@ pub async fn act(runner: &dyn Runner, sandbox: &Sandbox, step: &Step) -> Result<
     };
     match step {
         Step::Observe => runner.observe(id).await.map(|look| found(sandbox, look)),
+        // That is the rows' business: whoever keeps sandboxes waits for it.
+        Step::Prepare(_) => Ok(Seen::Preparing),
         Step::Create => runner.create(sandbox).await.map(started(Some(sandbox.resources))),
         Step::Fork { parent } => runner.fork(*parent, sandbox).await.map(started(Some(sandbox.resources))),
         Step::Start => runner.start(sandbox).await.map(started(None)),

@@ -18,6 +18,10 @@ pub struct Deadlines {
     pub snapshotting: Duration,
     /// To bring files into the object storage.
     pub backing_up: Duration,
+    /// To pull an image.
+    pub pulling: Duration,
+    /// To build an image.
+    pub building: Duration,
     /// To look at a host after a step took too long.
     pub looking: Duration,
 }
@@ -31,6 +35,8 @@ impl Default for Deadlines {
             restoring: Duration::from_mins(30),
             snapshotting: Duration::from_hours(1),
             backing_up: Duration::from_hours(2),
+            pulling: Duration::from_mins(30),
+            building: Duration::from_hours(1),
             looking: Duration::from_secs(10),
         }
     }
@@ -45,7 +51,9 @@ impl Deadlines {
             Step::Restore | Step::Recover => Some((self.restoring, "restoring")),
             Step::Capture(_) => Some((self.snapshotting, "snapshotting")),
             Step::Backup => Some((self.backing_up, "backing up")),
-            Step::Observe
+            // What it waits for has a deadline of its own.
+            Step::Prepare(_)
+            | Step::Observe
             | Step::Stop { .. }
             | Step::Destroy
             | Step::Pause

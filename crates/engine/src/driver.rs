@@ -120,6 +120,14 @@ impl<R: Reconcile> Driver<R> {
         });
     }
 
+    /// Runs a loop that ends by itself at the shutdown.
+    pub(crate) fn spawn<F>(&self, work: impl FnOnce(Self) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tasks.spawn(work(self.clone()));
+    }
+
     /// Wakes what comes, with what is known of it, until the shutdown.
     pub(crate) fn follow(
         &self,

@@ -14,6 +14,7 @@ pub mod seen;
 pub mod act;
 pub mod due;
 pub mod awake;
+pub mod warm;
 pub mod deadline;
 mod driver;
 mod loops;

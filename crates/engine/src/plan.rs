@@ -3,13 +3,15 @@
 use types::resource::Resources;
 use types::sandbox::state::{self, Move};
 use types::sandbox::{BackupState, Network, Observed, Sandbox};
-use types::{SandboxId, SnapshotId};
+use types::{BuildId, SandboxId, SnapshotId};
 
 /// One thing to do on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Look at what is there.
     Observe,
+    /// Wait for the image to be built.
+    Prepare(BuildId),
     /// Make the files, limits and link, and start.
     Create,
     /// Make the files as those of another are now, and start.
@@ -57,7 +59,7 @@ pub fn plan(sandbox: &Sandbox) -> Option<Step> {
         _ if sandbox.repairing() => repair_step(sandbox),
         Move::Rest => return rest_step(sandbox),
         Move::Look => Step::Observe,
-        Move::Make => sandbox.parent_id.map_or(Step::Create, |parent| Step::Fork { parent }),
+        Move::Make => make_step(sandbox),
         // Noted before anything runs: after a crash in between, the backup must not be taken for the files.
         Move::Start if sandbox.backup.state == BackupState::Completed => Step::OutdateBackup,
         Move::Start => Step::Start,
@@ -69,6 +71,15 @@ pub fn plan(sandbox: &Sandbox) -> Option<Step> {
         Move::Restore => Step::Restore,
     };
     Some(step)
+}
+
+fn make_step(sandbox: &Sandbox) -> Step {
+    let preparation = sandbox.preparation.filter(|_| sandbox.preparing());
+    match (preparation, sandbox.parent_id) {
+        (Some(preparation), _) => Step::Prepare(preparation.build_id),
+        (None, Some(parent)) => Step::Fork { parent },
+        (None, None) => Step::Create,
+    }
 }
 
 /// What is left to do about a sandbox that is what was asked for.

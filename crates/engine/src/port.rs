@@ -1,14 +1,17 @@
 //! What the engine needs of a runner. The same trait is met by the real one and by `testkit::FakeRunner`.
 
 use async_trait::async_trait;
-use types::SandboxId;
+use types::build::{Made, Recipe};
 use types::egress::Egress;
 use types::inspection::Inspection;
 use types::metric::Metrics;
+use types::registry::Login;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::volume::VolumeMount;
 use types::work::Work;
+use types::{BuildId, OrganizationId, SandboxId, VolumeId};
 
 /// A host that makes sandboxes real. Every call may be repeated after a crash: it returns what holds now.
 #[async_trait]
@@ -42,8 +45,18 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
     /// Makes an image of the files that the sandbox has now, running or not.
     async fn capture(&self, id: SandboxId, image: &str) -> Result<Captured, RunnerError>;
 
-    /// Removes an image that [`Runner::capture`] made; succeeds when there is none.
+    /// Removes an image that [`Runner::capture`] or [`Runner::prepare`] made; succeeds when there is none.
     async fn forget(&self, image: &str) -> Result<(), RunnerError>;
+
+    /// Pulls or builds an image. Who drops the future gives it up: what was made so far may stay, to be gone on with, and is
+    /// removed by [`Runner::forget`].
+    async fn prepare(&self, order: &ImageOrder) -> Result<Made, RunnerError>;
+
+    /// Returns what a build has said so far, from the byte `from` on and not more than one answer holds; empty at its end.
+    async fn build_log(&self, id: BuildId, from: u64) -> Result<Vec<u8>, RunnerError>;
+
+    /// Removes what a build said.
+    async fn forget_build_log(&self, id: BuildId) -> Result<(), RunnerError>;
 
     /// Copies the files that the sandbox has now into the object storage, running or not.
     async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError>;
@@ -62,6 +75,18 @@ pub trait Runner: std::fmt::Debug + Send + Sync {
 
     /// Applies a network policy to the sandbox, running or not.
     async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError>;
+
+    /// Makes the place of a volume's files; one that is there stays as it is.
+    async fn volume_create(&self, id: VolumeId) -> Result<(), RunnerError>;
+
+    /// Removes a volume's files; succeeds when there are none.
+    async fn volume_delete(&self, id: VolumeId) -> Result<(), RunnerError>;
+
+    /// Mounts a volume into the sandbox, now if it runs, and at each start.
+    async fn attach(&self, id: SandboxId, mount: &VolumeMount) -> Result<(), RunnerError>;
+
+    /// Changes what the sandbox is called by those that are linked to it.
+    async fn rename(&self, id: SandboxId, name: &str) -> Result<(), RunnerError>;
 
     /// Changes the limits of the sandbox, running or not. What cannot be met changes nothing and is rejected.
     async fn resize(&self, id: SandboxId, resources: Resources) -> Result<(), RunnerError>;
@@ -100,6 +125,23 @@ pub struct Started {
 pub struct Captured {
     /// What it adds to the image that the sandbox was made from.
     pub size_bytes: u64,
+}
+
+/// An image that is to be pulled or built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageOrder {
+    /// Names what is said meanwhile.
+    pub id: BuildId,
+    /// The tenant that it is for, and whose archives it copies from.
+    pub organization_id: OrganizationId,
+    /// The reference that it gets in the image store.
+    pub image: String,
+    /// What makes it.
+    pub recipe: Recipe,
+    /// What sandboxes from it run first, in place of what the image says; for one that is pulled.
+    pub entrypoint: Option<Vec<String>>,
+    /// What is shown to registries; of two for one host the first.
+    pub logins: Vec<Login>,
 }
 
 /// A copy of a sandbox's files in the object storage.

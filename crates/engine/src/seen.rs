@@ -1,8 +1,9 @@
 //! What is known of a sandbox after a step, and what that changes in its row: pure.
 
 use types::Timestamp;
+use types::build::BuildState;
 use types::resource::Resources;
-use types::sandbox::{Backup, BackupState, Desired, Network, Observed, Sandbox};
+use types::sandbox::{Backup, BackupState, Desired, Network, Observed, Preparation, Sandbox};
 
 use crate::diagnose::Cause;
 use crate::port::{Captured, Saved};
@@ -18,6 +19,15 @@ pub enum Seen {
         resources: Option<Resources>,
         /// The daemon inside.
         daemon_version: String,
+    },
+    /// Its image is being built.
+    Preparing,
+    /// Its image is there.
+    Prepared,
+    /// Its image could not be built.
+    PrepareFailed {
+        /// Why, for a person.
+        reason: String,
     },
     /// It still runs, as it did.
     Running,
@@ -127,6 +137,8 @@ impl Seen {
             | Self::BackupFailed { .. }
             | Self::Captured(_)
             | Self::CaptureFailed { .. }
+            | Self::Preparing
+            | Self::Prepared
             | Self::QueueTimedOut { .. } => before,
             Self::Paused => Observed::Paused,
             Self::Archived => Observed::Archived,
@@ -135,7 +147,7 @@ impl Seen {
             Self::Absent => Observed::Absent,
             Self::Destroyed => Observed::Destroyed,
             Self::Unknown => Observed::Unknown,
-            Self::Failed { .. } => Observed::Error,
+            Self::Failed { .. } | Self::PrepareFailed { .. } => Observed::Error,
         }
     }
 
@@ -157,6 +169,7 @@ impl Seen {
     fn explain(&self, sandbox: &mut Sandbox) {
         let reason = match self {
             Self::Failed { reason, .. }
+            | Self::PrepareFailed { reason }
             | Self::Ended { reason }
             | Self::BackupFailed { reason }
             | Self::CaptureFailed { reason }
@@ -189,6 +202,9 @@ impl Seen {
                 sandbox.resources_applied = resources.or(sandbox.resources_applied);
                 sandbox.daemon_version = Some(daemon_version.clone());
             }
+            Self::Preparing => prepare(sandbox, BuildState::Running),
+            Self::Prepared => prepare(sandbox, BuildState::Done),
+            Self::PrepareFailed { .. } => prepare(sandbox, BuildState::Failed),
             Self::NetworkApplied(network) => sandbox.network_applied = Some(network.clone()),
             Self::Resized(resources) => sandbox.resources_applied = Some(*resources),
             Self::ResizeRefused { .. } => {
@@ -218,6 +234,10 @@ impl Seen {
             _ => {}
         }
     }
+}
+
+fn prepare(sandbox: &mut Sandbox, state: BuildState) {
+    sandbox.preparation = sandbox.preparation.map(|known| Preparation { state, ..known });
 }
 
 /// Takes back a wish that cannot be met now: the sandbox stays what it is, and may be asked again.

@@ -120,7 +120,9 @@ impl Hub {
     fn take_snapshot(&mut self, change: &SnapshotChange, aloud: bool) {
         let Some(news) = self.catalogue.take(change).filter(|_| aloud) else { return };
         let (SnapshotChange::Written(snapshot) | SnapshotChange::Deleted(snapshot)) = change;
-        let listeners = self.rooms.listeners(snapshot.organization_id);
+        // Of what is everybody's, nobody in particular is told.
+        let Some(organization_id) = snapshot.organization_id else { return };
+        let listeners = self.rooms.listeners(organization_id);
         if !listeners.is_empty() {
             let (name, payload) = snapshot_event(news, self.directory.show_snapshot(snapshot));
             tell(&listeners, &packet::event(name, &payload));

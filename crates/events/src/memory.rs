@@ -54,7 +54,8 @@ impl Memory {
             state: sandbox.reported(),
             desired: sandbox.desired.as_str(),
         };
-        if self.gone.contains(&id) {
+        // One that waits in a warm pool is made when somebody takes it.
+        if self.gone.contains(&id) || sandbox.warm_pool_id.is_some() {
             return Vec::new();
         }
         let before = self.known.get(&id).copied();

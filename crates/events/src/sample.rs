@@ -7,18 +7,13 @@ use types::{OrganizationId, SandboxId, SnapshotId, Timestamp};
 
 /// A snapshot of an organisation's sandbox.
 pub(crate) fn snapshot(id: u128, organization: u128, state: SnapshotState) -> SavedSnapshot {
+    let id = SnapshotId::from_u128(id);
+    let organization_id = Some(OrganizationId::from_u128(organization));
     SavedSnapshot {
-        id: SnapshotId::from_u128(id),
-        organization_id: OrganizationId::from_u128(organization),
-        name: "a snapshot".to_owned(),
-        image: SavedSnapshot::image_of(SnapshotId::from_u128(id)),
         state,
-        error_reason: None,
-        source_sandbox_id: SandboxId::from_u128(id),
+        source_sandbox_id: Some(SandboxId::from_u128(1)),
         resources: Resources::default(),
         size_bytes: 1,
-        created_at: Timestamp::UNIX_EPOCH,
-        updated_at: Timestamp::UNIX_EPOCH,
-        last_used_at: None,
+        ..SavedSnapshot::new(id, organization_id, "a snapshot".to_owned(), Timestamp::UNIX_EPOCH)
     }
 }

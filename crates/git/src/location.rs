@@ -83,8 +83,13 @@ impl Url {
             Some(Ok(port)) => Some(port),
             Some(Err(_)) => return Err(invalid("its port is not a number up to 65535")),
         };
-        let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
-        if host.is_empty() || !host.bytes().all(is_host_byte) {
+        // Colons belong into brackets: shown without its empty port, `a:b:` would be another place.
+        let (name, others) = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+            Some(address) => (address, ".:"),
+            None => (host, ".-_"),
+        };
+        if name.is_empty() || !name.chars().all(|sign| sign.is_ascii_alphanumeric() || others.contains(sign))
+        {
             return Err(invalid("it names no host"));
         }
         if path.contains(['?', '#']) {
@@ -210,6 +215,9 @@ mod tests {
             "ssh://git@h/x",
             "git@host:path",
             "https://ho%73t/x",
+            "https://a:b:/x",
+            "https://[::1/x",
+            "https://[]/x",
         ] {
             Location::parse(text).expect_err(text);
         }

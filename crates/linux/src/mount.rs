@@ -103,6 +103,18 @@ pub fn overlay(lowers: &[OwnedFd], upper: impl AsFd, work: impl AsFd) -> Result<
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", "overlay")
 }
 
+/// Makes an overlay of `lowers` (topmost first) that nobody can write to, detached; there must be two at least.
+pub fn overlay_read_only(lowers: &[OwnedFd]) -> Result<OwnedFd, CallError> {
+    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).context("fsopen", "overlay")?;
+    for lower in lowers {
+        fsconfig_set_fd(&context, "lowerdir+", lower).context("fsconfig", "overlay lowerdir+")?;
+    }
+    fsconfig_set_string(&context, "source", "layers").context("fsconfig", "overlay source")?;
+    create(&context, "overlay")?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_RDONLY;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes).context("fsmount", "overlay")
+}
+
 /// Makes the file system that was described; a failure says what the kernel says of it.
 fn create(context: &OwnedFd, kind: &str) -> Result<(), CallError> {
     fsconfig_create(context).or_else(|error| {
@@ -169,6 +181,12 @@ pub fn enter(root: impl AsFd) -> Result<(), CallError> {
     rustix::process::chroot(".").context("chroot", ".")
 }
 
+/// Opens what a process sees as its root, given `/proc/<pid>/root`.
+pub fn open_root(path: &str) -> Result<OwnedFd, CallError> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).context("open", path)
+}
+
 /// Opens `path` below `root` as an inside program would see it, refusing every link on the way.
 pub fn open_inside(root: impl AsFd, path: &str, flags: OFlags) -> Result<OwnedFd, CallError> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -186,6 +204,34 @@ pub fn ensure_directory(root: impl AsFd, path: &str) -> Result<OwnedFd, CallErro
         Err(error) => return Err(error).context("mkdirat", path),
     }
     open_inside(root, path, flags)
+}
+
+/// Opens `path` below `root` as a place to mount on, making what is missing: directories, and an empty file at its end
+/// when `is_file`. Links on the way lead where they lead inside of `root`.
+pub fn ensure_place(root: impl AsFd, path: &str, is_file: bool) -> Result<OwnedFd, CallError> {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = |path: &str| {
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+    };
+    let (mut here, mut parts) = (String::from("."), path.split('/').filter(|part| !part.is_empty()).peekable());
+    while let Some(part) = parts.next() {
+        let above = open(&here).context("openat2", &here)?;
+        here = format!("{here}/{part}");
+        match open(&here) {
+            Ok(_) => continue,
+            Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error).context("openat2", &here),
+        }
+        let made = if is_file && parts.peek().is_none() {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(&above, part, flags, Mode::from_raw_mode(0o644)).map(drop)
+        } else {
+            rustix::fs::mkdirat(&above, part, Mode::from_raw_mode(0o755))
+        };
+        made.context("make a place to mount on", &here)?;
+    }
+    open(&here).context("openat2", &here)
 }
 
 /// Opens the regular file `name` in `directory` as a place to mount on, making it when missing. Anything else that an

@@ -91,6 +91,14 @@ pub fn write_id_maps(pid: i32, base: u32, count: u32) -> Result<(), CallError> {
     Ok(())
 }
 
+/// Enters the user and the mount namespace of a process and becomes root there (setns(2)). The caller has one thread.
+pub fn join(pidfd: impl std::os::fd::AsFd) -> Result<(), CallError> {
+    use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+    let kinds = ThreadNameSpaceType::USER | ThreadNameSpaceType::MOUNT;
+    move_into_thread_name_spaces(pidfd.as_fd(), kinds).context("setns", "user and mount namespace")?;
+    become_root()
+}
+
 /// Opens the user namespace of `pid`.
 pub fn user_namespace(pid: i32) -> Result<OwnedFd, CallError> {
     let path = format!("/proc/{pid}/ns/user");

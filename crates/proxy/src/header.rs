@@ -1,8 +1,8 @@
 //! Which headers pass: pure functions of a header map.
 
 use axum::http::header::{
-    AUTHORIZATION, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, REFERER,
-    SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
+    AUTHORIZATION, CONTENT_SECURITY_POLICY, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN,
+    REFERER, SET_COOKIE, X_CONTENT_TYPE_OPTIONS,
 };
 use hop::header::{FORWARDED_HOST, remove_hop_by_hop};
 
@@ -56,16 +56,36 @@ pub(crate) fn clean_request(headers: &mut HeaderMap, upgrade: Option<&HeaderValu
     }
 }
 
+/// Lets a page that has no origin connect to the sandbox it is from. Nobody comes here by a cookie, which a page from
+/// elsewhere could ride on: whoever asks has shown a secret in the request itself.
+pub(crate) fn forget_missing_origin(headers: &mut HeaderMap) {
+    if headers.get(ORIGIN).is_some_and(|origin| origin == "null") {
+        headers.remove(ORIGIN);
+    }
+}
+
+/// What is left of the address that a request was sent to, for the answer to it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// What stood before the sandbox's own path.
+    pub(crate) prefix: &'a str,
+    /// The port whose server answers, unless the daemon itself does.
+    pub(crate) port: Option<&'a str>,
+    /// Whether the page is the daemon's own, and of no use without its scripts.
+    pub(crate) has_scripts: bool,
+}
+
 /// Turns a sandbox's headers into the client's. A path in `Location` gets the prefix that the request's path lost.
-pub(crate) fn clean_response(headers: &mut HeaderMap, prefix: &str, upgrade: Option<&HeaderValue>) {
+pub(crate) fn clean_response(headers: &mut HeaderMap, place: Place<'_>, upgrade: Option<&HeaderValue>) {
     remove_hop_by_hop(headers, upgrade);
     for name in &SPEAK_FOR_THE_ORIGIN {
         headers.remove(name);
     }
     // An address with a secret in it can be opened like a page, which must then be nobody's: no scripts, no origin.
-    headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox"));
+    let policy = if place.has_scripts { "sandbox allow-scripts" } else { "sandbox" };
+    headers.append(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    rewrite_location(headers, prefix);
+    rewrite_location(headers, place);
 }
 
 /// Removes our cookies and keeps the others, which may be the sandbox's.
@@ -88,17 +108,22 @@ fn remove_our_cookies(headers: &mut HeaderMap) {
     }
 }
 
-fn rewrite_location(headers: &mut HeaderMap, prefix: &str) {
+fn rewrite_location(headers: &mut HeaderMap, place: Place<'_>) {
     use axum::http::header::LOCATION;
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else { return };
-    let is_path = location.starts_with('/') && !location.starts_with("//");
-    let has_prefix = location
-        .strip_prefix(prefix)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']));
-    if is_path
-        && !has_prefix
-        && let Ok(value) = format!("{prefix}{location}").parse()
-    {
+    let Place { prefix, port, .. } = place;
+    // A server behind a port was called by this name (`daemon/src/port/header.rs`), and may repeat it.
+    let own = port.and_then(|port| location.strip_prefix(&format!("http://localhost:{port}")));
+    let is_own = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?', '#']);
+    let path = own.filter(|rest| is_own(rest)).unwrap_or(location);
+    let is_named = path.len() < location.len();
+    let is_path = (is_named || path.starts_with('/')) && !path.starts_with("//");
+    let has_prefix = path.strip_prefix(prefix).is_some_and(is_own);
+    if !is_path || has_prefix {
+        return;
+    }
+    let port = port.map(|port| format!("/proxy/{port}")).unwrap_or_default();
+    if let Ok(value) = format!("{prefix}{port}{path}").parse() {
         headers.insert(LOCATION, value);
     }
 }
@@ -116,6 +141,8 @@ mod tests {
         }
         headers
     }
+
+    const PLACE: Place<'_> = Place { prefix: "/toolbox/s", port: None, has_scripts: false };
 
     fn lines(headers: &HeaderMap) -> Vec<String> {
         let mut lines: Vec<String> = headers
@@ -167,11 +194,25 @@ mod tests {
     fn a_response_cannot_speak_for_the_origin() {
         let mut headers =
             map(&[("set-cookie", "a=1"), ("clear-site-data", "\"*\""), ("etag", "x"), ("keep-alive", "5")]);
-        clean_response(&mut headers, "/toolbox/s", None);
+        clean_response(&mut headers, PLACE, None);
         assert_eq!(
             lines(&headers),
             ["content-security-policy: sandbox", "etag: x", "x-content-type-options: nosniff"]
         );
+    }
+
+    #[test]
+    fn the_terminals_page_has_scripts_and_no_origin() {
+        let mut headers = map(&[("content-security-policy", "default-src 'none'")]);
+        clean_response(&mut headers, Place { has_scripts: true, ..PLACE }, None);
+        let policies: Vec<_> = headers.get_all("content-security-policy").iter().collect();
+        assert_eq!(policies, ["default-src 'none'", "sandbox allow-scripts"]);
+        let mut asked = map(&[("origin", "null")]);
+        forget_missing_origin(&mut asked);
+        assert!(asked.is_empty());
+        let mut foreign = map(&[("origin", "https://evil.example")]);
+        forget_missing_origin(&mut foreign);
+        assert_eq!(lines(&foreign), ["origin: https://evil.example"]);
     }
 
     #[test]
@@ -187,7 +228,27 @@ mod tests {
             ("files", "files"),
         ] {
             let mut headers = map(&[("location", location)]);
-            clean_response(&mut headers, "/toolbox/s", None);
+            clean_response(&mut headers, PLACE, None);
+            assert_eq!(headers["location"], rewritten);
+        }
+    }
+
+    #[test]
+    fn a_server_behind_a_port_leads_to_itself() {
+        for (location, rewritten) in [
+            ("/login?next=/x", "/toolbox/s/proxy/3000/login?next=/x"),
+            ("/", "/toolbox/s/proxy/3000/"),
+            ("http://localhost:3000/login", "/toolbox/s/proxy/3000/login"),
+            ("http://localhost:3000", "/toolbox/s/proxy/3000"),
+            ("http://localhost:30001/x", "http://localhost:30001/x"),
+            ("http://localhost:3000.evil.example/", "http://localhost:3000.evil.example/"),
+            ("http://localhost:3000//evil.example/", "http://localhost:3000//evil.example/"),
+            ("//evil.example/", "//evil.example/"),
+            ("/toolbox/s/proxy/3000/x", "/toolbox/s/proxy/3000/x"),
+            ("next", "next"),
+        ] {
+            let mut headers = map(&[("location", location)]);
+            clean_response(&mut headers, Place { port: Some("3000"), ..PLACE }, None);
             assert_eq!(headers["location"], rewritten);
         }
     }

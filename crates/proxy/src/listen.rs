@@ -1,4 +1,5 @@
-//! Serves a router on a TCP listener, the way the proxy needs it: upgrades, no delay, bounded heads, a clean end.
+//! Serves a router on a TCP listener, the way the proxy needs it: upgrades, no delay, bounded heads, a clean end; and
+//! TLS on the same port, for whoever begins with it.
 
 use std::io;
 use std::time::Duration;
@@ -8,8 +9,10 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use service::Tasks;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use crate::drain::drain;
@@ -22,17 +25,32 @@ const HEADER_COUNT: usize = 100;
 /// Longest head of one request, in bytes.
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(30);
+/// The first byte of a connection that begins with a TLS handshake. No request begins with it.
+const HANDSHAKE: u8 = 0x16;
+
 /// Accepts connections until shutdown begins; then lets the running requests end.
 pub async fn listen(listener: TcpListener, router: Router, tasks: Tasks) {
+    listen_secured(listener, router, tasks, None).await;
+}
+
+/// The same, and speaks TLS with whoever begins with it.
+pub async fn listen_secured(
+    listener: TcpListener,
+    router: Router,
+    tasks: Tasks,
+    acceptor: Option<TlsAcceptor>,
+) {
     let router = router.layer(axum::middleware::from_fn(drain));
     let shutdown = tasks.shutdown().clone();
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         match accepted {
             Ok((stream, _)) => {
                 let router = router.clone();
-                let connection_tasks = tasks.clone();
+                let (connection_tasks, acceptor) = (tasks.clone(), acceptor.clone());
                 tasks.spawn("client connection", async move {
-                    connection(stream, router, connection_tasks).await;
+                    begin(stream, acceptor, router, connection_tasks).await;
                 });
             }
             Err(error) => pause(&error).await,
@@ -40,11 +58,37 @@ pub async fn listen(listener: TcpListener, router: Router, tasks: Tasks) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, tasks: Tasks) {
+/// Finds out how a client speaks, and serves it.
+async fn begin(stream: TcpStream, acceptor: Option<TlsAcceptor>, router: Router, tasks: Tasks) {
     if let Err(error) = stream.set_nodelay(true) {
         debug!(error = %error, "a connection ended before it began");
         return;
     }
+    let Some(acceptor) = acceptor else { return connection(stream, router, tasks).await };
+    let shutdown = tasks.shutdown().clone();
+    let mut first = [0_u8];
+    let peeked = shutdown.run_until_cancelled(timeout(HEAD_PATIENCE, stream.peek(&mut first))).await;
+    match peeked {
+        Some(Ok(Ok(1))) if first == [HANDSHAKE] => {
+            let agreed = timeout(HANDSHAKE_PATIENCE, acceptor.accept(stream));
+            match shutdown.run_until_cancelled(agreed).await {
+                Some(Ok(Ok(secured))) => connection(secured, router, tasks).await,
+                Some(Ok(Err(error))) => debug!(error = %error, "a client and we did not agree on TLS"),
+                Some(Err(_)) => debug!("a client took too long to agree on TLS"),
+                None => {}
+            }
+        }
+        Some(Ok(Ok(1))) => connection(stream, router, tasks).await,
+        // It said nothing, or went.
+        _ => {}
+    }
+}
+
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    tasks: Tasks,
+) {
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)

@@ -11,7 +11,7 @@ use tracing::debug;
 use crate::activity::{Activity, LiveBody, during};
 use crate::dial::{Connection, Pool};
 use crate::error::ProxyError;
-use crate::header;
+use crate::header::{self, Place};
 use crate::locate::Location;
 use crate::rest::RestTaken;
 use crate::target::Target;
@@ -28,19 +28,23 @@ pub(crate) async fn relay(
     let asked = upgrade(request.headers());
     let client_side = asked.as_ref().map(|_| hyper::upgrade::on(&mut request));
     header::clean_request(request.headers_mut(), asked.as_ref());
+    let place = Place { prefix: &target.prefix, port: target.port(), has_scripts: target.is_terminal() };
+    if place.has_scripts {
+        header::forget_missing_origin(request.headers_mut());
+    }
     *request.uri_mut() = Uri::from(target.path.clone());
     *request.version_mut() = axum::http::Version::HTTP_11;
     let request = request.map(|body| RestTaken::wrap(body, tasks));
 
     let mut response = during(&mut activity, exchange(pool, location, request)).await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        header::clean_response(response.headers_mut(), &target.prefix, None);
+        header::clean_response(response.headers_mut(), place, None);
         return Ok(response.map(|body| Body::new(LiveBody::new(body, activity))));
     }
     let client_side = client_side.ok_or(ProxyError::UnexpectedUpgrade)?;
     let chosen: Option<HeaderValue> = response.headers().get(axum::http::header::UPGRADE).cloned().or(asked);
     let sandbox_side = hyper::upgrade::on(&mut response);
-    header::clean_response(response.headers_mut(), &target.prefix, chosen.as_ref());
+    header::clean_response(response.headers_mut(), place, chosen.as_ref());
     tasks.spawn_until_shutdown("sandbox tunnel", async move {
         if let Err(error) = during(&mut activity, tunnel(client_side, sandbox_side)).await {
             debug!(error = %error, "a tunnel was not opened");

@@ -10,6 +10,10 @@ use crate::header;
 const HEAD_LIMIT_BYTES: usize = 64 * 1024;
 /// Longest text that can be a sandbox id.
 const LONGEST_ID_BYTES: usize = 128;
+/// What leads to a port inside the sandbox, before its number.
+const PORTS: &str = "/proxy/";
+/// The ways to the web terminal, which the sandbox's daemon answers itself: no server inside can stand in its place.
+const TERMINALS: [&str; 2] = ["/proxy/22222/", "/terminal/"];
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +24,20 @@ pub(crate) struct Target {
     pub(crate) prefix: String,
     /// The sandbox's own path and the query, byte for byte as the client wrote them.
     pub(crate) path: PathAndQuery,
+}
+
+impl Target {
+    /// Tells whether it is the page for browsers that connects to a shell, or something of that page.
+    pub(crate) fn is_terminal(&self) -> bool {
+        TERMINALS.iter().any(|start| self.path.path().starts_with(start))
+    }
+
+    /// Returns the port, as it is written, behind which a server knows nothing of what leads to it.
+    pub(crate) fn port(&self) -> Option<&str> {
+        let rest = self.path.path().strip_prefix(PORTS)?;
+        let port = rest.split('/').next().unwrap_or_default();
+        (!port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(port)
+    }
 }
 
 /// Reads a request's method, address and headers.
@@ -74,6 +92,27 @@ mod tests {
             let target = of(uri).expect(uri);
             assert_eq!((target.sandbox.as_str(), target.path.as_str()), (sandbox, path), "{uri}");
             assert_eq!(target.prefix, format!("/toolbox/{sandbox}"));
+        }
+    }
+
+    #[test]
+    fn ports_and_the_terminal_are_told_by_their_paths() {
+        for (path, port, is_terminal) in [
+            ("/proxy/3000", Some("3000"), false),
+            ("/proxy/3000/a/b", Some("3000"), false),
+            ("/proxy/22222/", Some("22222"), true),
+            ("/proxy/22222/ws?x", Some("22222"), true),
+            ("/proxy/22222", Some("22222"), false),
+            ("/proxy/22222x/", None, false),
+            ("/terminal/files/x", None, true),
+            ("/terminals/", None, false),
+            ("/proxy/", None, false),
+            ("/proxy/%33000/", None, false),
+            ("/x/proxy/3000/", None, false),
+            ("/files?path=/proxy/22222/", None, false),
+        ] {
+            let target = of(&format!("/toolbox/a{path}")).expect(path);
+            assert_eq!((target.port(), target.is_terminal()), (port, is_terminal), "{path}");
         }
     }
 

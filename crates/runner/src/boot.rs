@@ -12,10 +12,19 @@ use crate::error::RunnerError;
 use crate::ground::Ground;
 use crate::image::Image;
 use crate::sandbox::disk::Disk;
-use crate::sandbox::init::Step;
+use crate::sandbox::init::{Place, Step};
 use crate::sandbox::spec::{Home, Record, Spec};
 use crate::sandbox::undo::Undo;
 use crate::steps::Steps;
+
+/// What a sandbox has that is not in its record.
+#[derive(Debug, Default)]
+pub struct Extra {
+    /// A program that starts with it.
+    pub program: Vec<String>,
+    /// Detached mounts that go into its file system.
+    pub mounts: Vec<(Place, OwnedFd)>,
+}
 
 /// Makes `cell` the sandbox of `record` on its mounted disk and waits until its daemon answers. Returns the process; the
 /// record that was saved names it.
@@ -27,11 +36,27 @@ pub fn boot(
     disk: &Disk,
     cell: Cell,
 ) -> Result<OwnedFd, RunnerError> {
+    // As in a container: arguments without a program are for a shell that nobody is at.
+    let program =
+        if image.entrypoint.is_empty() { Vec::new() } else { [&*image.entrypoint, &image.command].concat() };
+    boot_with(ground, record, home, image, disk, cell, Extra { program, mounts: Vec::new() })
+}
+
+/// The same with what is in no record.
+pub fn boot_with(
+    ground: &Ground,
+    record: &mut Record,
+    home: &Home,
+    image: &Image,
+    disk: &Disk,
+    cell: Cell,
+    extra: Extra,
+) -> Result<OwnedFd, RunnerError> {
     let id = record.spec.id.clone();
     let before = record.clone();
     let mut undo = Undo::default();
     undo.push(|| drop(home.remove_socket()));
-    let dressed = dress(ground, record, home, image, disk, &cell);
+    let dressed = dress(ground, record, home, image, disk, &cell, extra);
     // What fails on our side may be the consequence of a process that gave up; what it said before is the reason.
     let (listener, settings) =
         dressed.map_err(|error| cell::last_words(&cell.control, &id).unwrap_or(error))?;
@@ -74,6 +99,7 @@ fn dress(
     image: &Image,
     disk: &Disk,
     cell: &Cell,
+    extra: Extra,
 ) -> Result<(OwnedFd, OwnedFd), RunnerError> {
     let id = &record.spec.id;
     let failed = |action: &'static str| {
@@ -81,9 +107,12 @@ fn dress(
     };
     let mut steps = Steps::begin();
     let root = root(ground, image, disk, cell.process.pid).map_err(failed("build the root file system"))?;
-    let sent = cell::send(&cell.control, &Step::Root { host_name: id.clone() }, &[&root]);
+    let further = volumes(ground, record, cell)?.into_iter().chain(extra.mounts);
+    let (places, mounts): (Vec<Place>, Vec<OwnedFd>) = further.unzip();
+    let descriptors: Vec<&OwnedFd> = std::iter::once(&root).chain(&mounts).collect();
+    let sent = cell::send(&cell.control, &Step::Root { host_name: id.clone(), places }, &descriptors);
     sent.map_err(failed("send the root"))?;
-    drop(root);
+    drop((root, mounts));
     steps.done("overlay");
     let limits = record.spec.limits(ground.processes);
     if limits != ground.first_limits {
@@ -98,7 +127,7 @@ fn dress(
         source,
     })?;
     steps.done("listen");
-    let settings = settings(ground, &record.spec, image)?;
+    let settings = settings(ground, &record.spec, image, &extra.program)?;
     steps.done("settings");
     let admitted = ground.network.admit(id, record.index, &record.spec.network());
     // Before the first process runs: it finds those that it is linked with, and they find it.
@@ -106,6 +135,27 @@ fn dress(
     joined.map_err(|source| RunnerError::Network { id: id.clone(), source })?;
     steps.done("rules");
     Ok((listener.into(), settings))
+}
+
+/// Mounts the volumes of a sandbox, those first that others are mounted below.
+fn volumes(ground: &Ground, record: &Record, cell: &Cell) -> Result<Vec<(Place, OwnedFd)>, RunnerError> {
+    let spec = &record.spec;
+    if spec.volumes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let namespace = linux::namespace::user_namespace(cell.process.pid);
+    let namespace = namespace.map_err(|source| RunnerError::Kernel {
+        action: "find the ids",
+        id: spec.id.clone(),
+        source,
+    })?;
+    let mut wanted: Vec<_> = spec.volumes.iter().collect();
+    wanted.sort_by_key(|mount| mount.path.split('/').count());
+    let mounted = wanted.into_iter().map(|mount| {
+        let place = Place { path: mount.path.clone(), is_file: false };
+        Ok((place, ground.volumes.mount(mount, &namespace)?))
+    });
+    mounted.collect()
 }
 
 /// Builds the root: the image's layers with the sandbox's ids, under its own disk.
@@ -122,7 +172,12 @@ fn root(ground: &Ground, image: &Image, disk: &Disk, pid: i32) -> Result<OwnedFd
 }
 
 /// Writes the daemon's settings into memory that the process inherits; their shape is `daemon::Settings`.
-fn settings(ground: &Ground, spec: &Spec, image: &Image) -> Result<OwnedFd, RunnerError> {
+fn settings(
+    ground: &Ground,
+    spec: &Spec,
+    image: &Image,
+    program: &[String],
+) -> Result<OwnedFd, RunnerError> {
     let told = [
         ("DAYTONA_ORGANIZATION_ID", &spec.organization_id),
         ("DAYTONA_REGION_ID", &spec.region),
@@ -141,6 +196,7 @@ fn settings(ground: &Ground, spec: &Spec, image: &Image) -> Result<OwnedFd, Runn
         "user": if spec.user.is_empty() { &image.user } else { &spec.user },
         "work_dir": work_dir,
         "env": variables,
+        "entrypoint": program,
         "cpu_count": spec.cpu_thousandths.div_ceil(1000),
         "memory_bytes": spec.memory_bytes,
         "grace_ms": ground.grace_ms,

@@ -35,15 +35,17 @@ impl Host {
 
     /// Removes what nobody needs of images that were forgotten.
     pub(crate) fn collect_images(&self) -> Result<(), RunnerError> {
-        self.ground.images.collect(|| {
-            let image = |id: String| {
-                let found = self
-                    .table
-                    .with(&id, |entry| Ok(entry.record.as_ref().map(|record| record.spec.image.clone())));
-                found.ok().flatten().flatten()
-            };
-            self.table.ids().into_iter().filter_map(image).collect::<BTreeSet<String>>()
-        })
+        self.ground.images.collect(|| self.images_in_use())
+    }
+
+    /// Lists the images of the sandboxes that are here.
+    pub(crate) fn images_in_use(&self) -> BTreeSet<String> {
+        let image = |id: String| {
+            let found =
+                self.table.with(&id, |entry| Ok(entry.record.as_ref().map(|record| record.spec.image.clone())));
+            found.ok().flatten().flatten()
+        };
+        self.table.ids().into_iter().filter_map(image).collect()
     }
 }
 

@@ -9,6 +9,9 @@ use rustix::io::Errno;
 use storage::StorageError;
 use storage::error::Cause;
 
+use registry::RegistryError;
+use registry::error::Class as RegistryClass;
+
 use crate::net::NetError;
 
 /// What to do about a failure.
@@ -39,6 +42,21 @@ pub enum RunnerError {
     /// The archive is not what it claims to be.
     #[error("import {archive}: {reason}")]
     ImageInvalid { archive: String, reason: String },
+    /// A layer is not what it claims to be, or asks for more than it may.
+    #[error("unpack layer {layer} of image {image}: {reason}")]
+    LayerInvalid { image: String, layer: String, reason: String },
+    /// A registry did not give or take an image.
+    #[error("reach the registry")]
+    Registry { source: RegistryError },
+    /// The settings of registries are wrong.
+    #[error("prepare for registries")]
+    Registries { source: RegistryError },
+    /// An image is not wanted any more.
+    #[error("finish image {image}: the order was taken back")]
+    Stopped { image: String },
+    /// An image that was imported stays until somebody removes it by hand, and one that is in use stays until it is not.
+    #[error("remove image {name}: {reason}")]
+    ImageStays { name: String, reason: &'static str },
     /// A file of the runner could not be read or written.
     #[error("{action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -63,6 +81,9 @@ pub enum RunnerError {
     /// The spawner refused.
     #[error("clone the first process: {reason}")]
     Refused { reason: String },
+    /// A mount could not be put into a sandbox that runs.
+    #[error("mount at {path}: {reason}")]
+    Attach { path: String, reason: String },
     /// The policy file is broken.
     #[error("read the seccomp policy")]
     Policy { source: linux::seccomp::PolicyError },
@@ -74,6 +95,12 @@ pub enum RunnerError {
         "limit what sandboxes use: this host has no control groups for {missing}; mount them, or boot with cgroup v2"
     )]
     Unlimited { missing: String },
+    /// The volume is not here.
+    #[error("find volume {id} on this host")]
+    VolumeMissing { id: String },
+    /// A volume's disk could not be made, mounted or removed.
+    #[error("{action} {id}")]
+    Volume { action: &'static str, id: String, source: CallError },
     /// The sandbox is not here.
     #[error("find sandbox {id} on this host")]
     Missing { id: String },
@@ -155,6 +182,10 @@ impl RunnerError {
             | Self::ImageMissing { .. }
             | Self::LayerMissing { .. }
             | Self::ImageInvalid { .. }
+            | Self::LayerInvalid { .. }
+            | Self::Registries { .. }
+            | Self::Stopped { .. }
+            | Self::ImageStays { .. }
             | Self::Boot { .. }
             | Self::MemoryInUse { .. }
             | Self::DiskShrinks { .. }
@@ -163,9 +194,12 @@ impl RunnerError {
             | Self::DiskInUse { .. }
             | Self::BackupDamaged { .. }
             | Self::Runs { .. }
-            | Self::CannotCapture { .. } => Class::Reject,
+            | Self::CannotCapture { .. }
+            | Self::VolumeMissing { .. }
+            | Self::Attach { .. } => Class::Reject,
             // Whoever asked is told at once: a service that is away may stay away.
             Self::Storage { source, .. } if source.cause() != Cause::Other => Class::Reject,
+            Self::Registry { source } if source.class() == RegistryClass::Reject => Class::Reject,
             Self::Missing { .. } => Class::Gone,
             _ if self.needs_a_person() => Class::Reject,
             _ => Class::Retry,
@@ -178,13 +212,16 @@ impl RunnerError {
         const ANYWHERE: [Errno; 3] = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
         const OF_DISKS: [Errno; 4] = [Errno::NOENT, Errno::INVAL, Errno::UCLEAN, Errno::IO];
         let source = match self {
-            Self::File { source, .. } => source,
-            Self::Kernel { source, .. } => &source.source,
+            Self::File { source, .. } | Self::Registry { source: RegistryError::File { source, .. } } => source,
+            Self::Kernel { source, .. } | Self::Volume { source, .. } => &source.source,
             _ => return false,
         };
         let is =
             |known: &[Errno]| known.iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error()));
+        // A link, or a file, where a part of a volume is to be.
+        let is_no_directory = is(&[Errno::LOOP, Errno::NOTDIR]) && matches!(self, Self::Volume { .. });
         is(&ANYWHERE)
+            || is_no_directory
             || (matches!(self, Self::Kernel { action: MOUNT, .. })
                 && (is(&OF_DISKS) || source.kind() == io::ErrorKind::InvalidData))
     }

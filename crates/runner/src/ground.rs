@@ -17,12 +17,15 @@ use crate::settings::Settings;
 use crate::share;
 use crate::spawner::Spawner;
 use crate::table::Table;
+use crate::volume::Volumes;
 
 /// The parts of a host that do not change while it runs.
 #[derive(Debug)]
 pub struct Ground {
     /// Where layers are.
     pub images: Store,
+    /// Where volumes are.
+    pub volumes: Volumes,
     /// What limits processes.
     pub hierarchy: Hierarchy,
     /// Below which all groups of this host are.
@@ -69,11 +72,14 @@ impl Ground {
         share::limit_all(&hierarchy, &settings.instance).map_err(host("limit all sandboxes together"))?;
         let processes =
             share::processes_each(settings.processes).map_err(host("find a fair share of processes"))?;
+        let volumes =
+            Volumes::open(&settings.data_directory, settings.volume_bytes, clock.clone(), random.clone())?;
         let network = Network::open(&settings.network, &table.running(), clock, random)
             .map_err(|source| RunnerError::NetworkHost { source })?;
         let count = network.places().min(place::places(settings.id_base, settings.id_ranges));
         Ok(Self {
             images: Store::open(&settings.data_directory)?,
+            volumes,
             hierarchy,
             group_parent: settings.instance.clone(),
             first_limits: Limits {

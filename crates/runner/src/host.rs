@@ -16,12 +16,14 @@ use crate::error::{MOUNT, RunnerError, chain};
 use crate::ground::Ground;
 use crate::image::{Image, Store};
 use crate::pool::{self, Pool};
+use crate::lent::Lent;
 use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{Home, Record, Spec};
 use crate::settings::Settings;
 use crate::steps::Steps;
 use crate::stock::Stock;
 use crate::table::{Entry, Table};
+use crate::volume::Volumes;
 use crate::{boot, held, net, place, ruins};
 
 /// What is seen of a sandbox.
@@ -66,6 +68,8 @@ pub struct Host {
     run: OwnedFd,
     clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
+    /// Disks of builds' caches.
+    pub(crate) lent: Lent,
 }
 
 impl Host {
@@ -109,8 +113,9 @@ impl Host {
             barriers.soon(&running.sandbox_id);
         }
         let begun = Beginnings::default();
+        let lent = Lent::default();
         let mut host =
-            Self { settings, cells, barriers, begun, pool, ground, table, warnings, run, clock, random };
+            Self { settings, cells, barriers, begun, pool, ground, table, warnings, run, clock, random, lent };
         if let Err(error) = host.collect_images() {
             host.warnings.push(format!("cannot remove images that nobody uses: {}", chain(&error)));
         }
@@ -140,6 +145,11 @@ impl Host {
         &self.ground.images
     }
 
+    /// Returns the volumes of this host.
+    pub fn volumes(&self) -> &Volumes {
+        &self.ground.volumes
+    }
+
     /// Returns where the daemon of a sandbox listens.
     pub fn socket(&self, id: &str) -> PathBuf {
         self.home(id).socket
@@ -147,6 +157,12 @@ impl Host {
 
     pub(crate) fn home(&self, id: &str) -> Home {
         Home::new(&self.settings.data_directory, self.run.as_fd(), id)
+    }
+
+    /// Returns the time since 1970.
+    pub(crate) fn now(&self) -> Duration {
+        let milliseconds = self.clock.now().as_millisecond();
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
     }
 
     /// Makes and starts a sandbox; returns its daemon's version. One that runs already is left as it is.
@@ -262,11 +278,15 @@ impl Host {
 
     /// Makes the directory of a sandbox with its disk: from the pool, or anew when the pool has none of that size.
     fn disk(&self, home: &Home, bytes: u64, index: u32) -> Result<Disk, CallError> {
-        let id_base = place::first_id(self.settings.id_base, index);
-        if let Some(disk) = self.pool.take(&home.directory, bytes, id_base)? {
+        self.disk_at(&home.directory, bytes, place::first_id(self.settings.id_base, index))
+    }
+
+    /// The same for a directory that is no sandbox's; its files are those of ids from `id_base` on.
+    pub(crate) fn disk_at(&self, directory: &Path, bytes: u64, id_base: u32) -> Result<Disk, CallError> {
+        if let Some(disk) = self.pool.take(directory, bytes, id_base)? {
             return Ok(disk);
         }
-        let disk = pool::make(&home.directory, bytes, &*self.clock, &*self.random)?;
+        let disk = pool::make(directory, bytes, &*self.clock, &*self.random)?;
         disk.give(id_base)?;
         Ok(disk)
     }

@@ -1,77 +1,41 @@
 //! The images of this host: unpacked layers, shared by all sandboxes, and a record for each name.
 
-pub mod unpack;
+pub mod allowance;
 mod attribute;
+pub mod unpack;
 pub mod upper;
+mod hold;
+mod record;
+mod provenance;
+mod inflate;
+pub mod draft;
+pub(crate) mod built;
+pub mod remote;
+mod layer;
+mod mend;
+pub mod pull;
+mod bundle;
+pub mod push;
 mod capture;
+pub mod shed;
 mod collect;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::UNIX_EPOCH;
 
 use fs_err as fs;
-use rustix::fs::{FlockOperation, flock};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::error::RunnerError;
+use crate::image::allowance::Allowance;
+use crate::image::draft::Draft;
+use crate::image::hold::{Holds, Turns};
+use crate::image::inflate::Hashing;
+use crate::image::record::Source;
 
-/// Begins the name of a directory into which an archive is being unpacked.
-const INCOMING: &str = "incoming-";
-
-/// What an image says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
-    /// The name users write.
-    pub name: String,
-    /// Directories below `layers`, topmost first; each is named by the SHA-256 of its archive.
-    pub layers: Vec<String>,
-    /// Who runs commands, unless the sandbox says otherwise.
-    pub user: String,
-    /// Where commands run; empty means the user's home.
-    pub working_directory: String,
-    /// Variables every command gets.
-    pub environment: Vec<(String, String)>,
-    /// Which archive it came from, so that importing it again costs nothing.
-    #[serde(default)]
-    source: Source,
-    /// What is known of one that was made of a sandbox.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    captured: Option<Captured>,
-}
-
-/// What is known of an image that was made of a sandbox.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Captured {
-    /// What it adds to the image that the sandbox was made from.
-    added_bytes: u64,
-    /// Whether it goes with the last sandbox that was made from it.
-    is_forgotten: bool,
-}
-
-/// Tells one archive from another without reading it whole.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Source {
-    path: PathBuf,
-    bytes: u64,
-    modified_ms: u64,
-}
-
-/// What an import is told besides the archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Description {
-    /// The name users will write.
-    pub name: String,
-    /// Who runs commands.
-    pub user: String,
-    /// Where commands run.
-    pub working_directory: String,
-    /// Variables every command gets.
-    pub environment: Vec<(String, String)>,
-}
+pub use hold::Held;
+pub use record::{Config, Description, Image};
 
 /// The directory that keeps images.
 #[derive(Debug, Clone)]
@@ -79,19 +43,32 @@ pub struct Store {
     root: PathBuf,
     /// Held to read by whoever begins to use an image that may be forgotten, and to write by whoever removes.
     uses: Arc<RwLock<()>>,
+    /// Layers that no image has yet.
+    holds: Arc<Holds>,
+    /// Who fetches or writes what.
+    turns: Arc<Turns>,
 }
 
 impl Store {
     /// Opens the store below `data_directory`, making it when missing.
     pub fn open(data_directory: &Path) -> Result<Self, RunnerError> {
         let root = data_directory.join("images");
-        for directory in [&root.join("layers"), &root.join("names"), &root.join(collect::PINS)] {
-            fs::create_dir_all(directory).map_err(|source| file("make directory", directory, source))?;
+        for name in [
+            "layers",
+            "names",
+            collect::PINS,
+            provenance::SOURCES,
+            layer::BLOBS,
+            built::STEPS,
+            built::NOTHING,
+        ] {
+            let directory = root.join(name);
+            fs::create_dir_all(&directory).map_err(|source| file("make directory", &directory, source))?;
         }
         // Layers hold setuid programs of images: no other user of the host may reach them.
         let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
         fs::set_permissions(&root, private).map_err(|source| file("protect", &root, source))?;
-        let store = Self { root, uses: Arc::default() };
+        let store = Self { root, uses: Arc::default(), holds: Arc::default(), turns: Arc::default() };
         store.make_mount_points()?;
         Ok(store)
     }
@@ -183,11 +160,18 @@ impl Store {
                 return Ok((known, false));
             }
         }
-        let (digest, unpacked) = self.unpack(archive)?;
+        let draft = self.draft()?;
+        let digest = Self::unpack_into(archive, &draft)?;
+        draft.sync()?;
+        // Until the image has its name, nobody removes the layer.
+        let alone = self.alone()?;
+        self.mark_imported(&digest)?;
+        let unpacked = draft.place(&self.layer(&digest))?;
         let Description { name, user, working_directory, environment } = description;
-        let layers = vec![digest];
-        let image = Image { name, layers, user, working_directory, environment, source, captured: None };
+        let config = Config { user, working_directory, environment, ..Config::default() };
+        let image = Image { source, is_removable: false, ..Image::removable(name, vec![digest], config, 0) };
         self.save(&image)?;
+        drop(alone);
         Ok((image, unpacked))
     }
 
@@ -198,84 +182,15 @@ impl Store {
         linux::replace::replace(&path, &text, 0o600).map_err(|source| file("write", &path, source))
     }
 
-    /// Unpacks beside the layers and renames at the end: a layer is whole or not there, after a power cut too.
-    fn unpack(&self, archive: &Path) -> Result<(String, bool), RunnerError> {
-        self.sweep()?;
-        let (incoming, opened) = self.incoming()?;
-        let unpacked = Self::unpack_into(archive, &incoming);
-        let placed = unpacked.and_then(|digest| {
-            let layer = self.layer(&digest);
-            if layer.is_dir() {
-                return Ok((digest, false));
-            }
-            rustix::fs::syncfs(&opened).map_err(|error| file("write", &incoming, error.into()))?;
-            fs::rename(&incoming, &layer).map_err(|source| file("rename", &layer, source))?;
-            linux::replace::sync_directory_of(&layer).map_err(|source| file("rename", &layer, source))?;
-            Ok((digest, true))
-        });
-        if !matches!(placed, Ok((_, true))) {
-            let _ = fs::remove_dir_all(&incoming);
-        }
-        placed
-    }
-
-    /// Makes a directory to unpack into. Its lock tells others that somebody works there, and is released with this
-    /// process, however it ends.
-    fn incoming(&self) -> Result<(PathBuf, std::fs::File), RunnerError> {
-        // One process may import several at once.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        for _ in 0..8 {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{INCOMING}{}-{number}", std::process::id());
-            let path = self.root.join("layers").join(name);
-            let _ = fs::remove_dir_all(&path);
-            fs::create_dir(&path).map_err(|source| file("make directory", &path, source))?;
-            let opened = match std::fs::File::open(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                opened => opened.map_err(|source| file("open", &path, source))?,
-            };
-            // Another import may have taken it for one that was killed, before it was locked.
-            if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok() && path.is_dir() {
-                return Ok((path, opened));
-            }
-        }
-        Err(file("make directory", &self.root.join("layers"), io::ErrorKind::ResourceBusy.into()))
-    }
-
-    /// Removes what imports left that were killed.
-    fn sweep(&self) -> Result<(), RunnerError> {
-        let directory = self.root.join("layers");
-        let entries = fs::read_dir(&directory).map_err(|source| file("list", &directory, source))?;
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            let is_incoming =
-                path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(INCOMING.as_bytes()));
-            if !is_incoming {
-                continue;
-            }
-            let Ok(opened) = std::fs::File::open(&path) else { continue };
-            if flock(&opened, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                match fs::remove_dir_all(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(file("remove", &path, error));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn unpack_into(archive: &Path, directory: &Path) -> Result<String, RunnerError> {
+    fn unpack_into(archive: &Path, draft: &Draft) -> Result<String, RunnerError> {
         let opened = fs::File::open(archive).map_err(|source| file("open", archive, source))?;
-        let mut reader =
-            Hashing { inner: io::BufReader::with_capacity(1 << 20, opened), hash: Sha256::new() };
-        unpack::unpack(&mut reader, directory).map_err(|source| RunnerError::ImageInvalid {
+        let mut reader = Hashing::new(io::BufReader::with_capacity(1 << 20, opened));
+        let unpacked = unpack::unpack(&mut reader, &draft.tree(), &Allowance::default());
+        unpacked.map_err(|source| RunnerError::ImageInvalid {
             archive: archive.display().to_string(),
             reason: source.to_string(),
         })?;
-        // The archive's padding counts for its digest too.
-        io::copy(&mut reader, &mut io::sink()).map_err(|source| file("read", archive, source))?;
-        Ok(types::hex::encode(&reader.hash.finalize()))
+        Ok(reader.finish())
     }
 
     /// Names may hold anything; file names may not.
@@ -293,14 +208,6 @@ impl Store {
     }
 }
 
-impl Image {
-    fn matches(&self, description: &Description) -> bool {
-        self.user == description.user
-            && self.working_directory == description.working_directory
-            && self.environment == description.environment
-    }
-}
-
 fn describe(archive: &Path) -> Result<Source, RunnerError> {
     let path = fs::canonicalize(archive).map_err(|source| file("find", archive, source))?;
     let metadata = fs::metadata(&path).map_err(|source| file("read", &path, source))?;
@@ -314,27 +221,14 @@ fn file(action: &'static str, path: &Path, source: io::Error) -> RunnerError {
     RunnerError::File { action, path: path.to_owned(), source }
 }
 
-/// Passes bytes on and takes their digest.
-struct Hashing<R> {
-    inner: R,
-    hash: Sha256,
-}
-
-impl<R: io::Read> io::Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(buffer.get(..read).unwrap_or_default());
-        Ok(read)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_become_safe_file_names() {
-        let store = Store { root: PathBuf::from("/s"), uses: Arc::default() };
+        let root = PathBuf::from("/s");
+        let store = Store { root, uses: Arc::default(), holds: Arc::default(), turns: Arc::default() };
         assert_eq!(store.record("../a/b:1"), PathBuf::from("/s/names/..%2fa%2fb%3a1.json"));
     }
 }

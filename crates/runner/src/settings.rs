@@ -25,6 +25,8 @@ pub struct Settings {
     pub ready_disks: usize,
     /// Size of the disks that are kept ready.
     pub ready_disk_bytes: u64,
+    /// Size of the disk of a volume.
+    pub volume_bytes: u64,
     /// How many first processes to keep ready, and what they may use until it is known whose they are: the usual
     /// limits, which then need no change.
     pub ready_cells: usize,

@@ -3,7 +3,7 @@
 //! It holds no secrets and no state: a request with descriptors in, a process id and its descriptor out. It ends
 //! when the runner does; the sandboxes it made do not.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
@@ -31,6 +31,11 @@ pub(crate) fn policy() -> Result<Filter, linux::seccomp::PolicyError> {
 /// How long the spawner may take to clone; far more than it needs on a busy host.
 const ANSWER_TIMEOUT_MS: u32 = 30_000;
 
+/// How long a mount may take: a disk that is held may keep it waiting, and nobody is cloned meanwhile.
+const ATTACH_TIMEOUT_MS: u32 = 5_000;
+/// What the child says that put it there.
+const ATTACHED: &str = "attached";
+
 /// Asks for one process. The message carries the control socket, the daemon program, the events and the doors of its control
 /// groups and, where the host has version 2 ones, the group's directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -43,10 +48,23 @@ struct Request {
     plan: Plan,
 }
 
+/// What is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+enum Order {
+    /// A process.
+    Spawn(Request),
+    /// A mount for a process that runs. The message carries its descriptor, its root directory and the mount, detached.
+    Attach {
+        /// Where it goes inside.
+        path: String,
+    },
+}
+
 /// The answer; a good one carries the process's descriptor.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Started { pid: i32 },
+    Attached,
     Failed { reason: String },
 }
 
@@ -82,25 +100,62 @@ impl Spawner {
         inherited: &Inherited,
         group: Option<&OwnedFd>,
     ) -> Result<Spawned, RunnerError> {
-        let failed = |source: CallError| RunnerError::Spawn { source };
-        let request = serde_json::to_vec(&Request {
+        let order = Order::Spawn(Request {
             id_base,
             events: inherited.events.len(),
             into_group: group.is_some(),
             plan,
-        })
-        .map_err(|source| RunnerError::Encode { what: "spawn request", source })?;
+        });
         let mut descriptors = vec![inherited.control.as_fd(), inherited.daemon.as_fd()];
         descriptors.extend(inherited.events.iter().map(AsFd::as_fd));
         descriptors.extend(inherited.doors.iter().map(AsFd::as_fd));
         descriptors.extend(group.map(AsFd::as_fd));
+        match self.ask(&order, &descriptors)? {
+            (Answer::Started { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd }),
+            (Answer::Started { pid }, None) => {
+                Err(RunnerError::Refused { reason: format!("no descriptor of {pid}") })
+            }
+            (Answer::Attached, _) => Err(RunnerError::Refused { reason: "it attached a mount".to_owned() }),
+            (Answer::Failed { reason }, _) => Err(RunnerError::Refused { reason }),
+        }
+    }
+
+    /// Puts a detached mount at `path` of the file system that the first process of a sandbox sees.
+    pub fn attach(
+        &self,
+        pidfd: impl AsFd,
+        pid: i32,
+        mount: impl AsFd,
+        path: &str,
+    ) -> Result<(), RunnerError> {
+        let root = format!("/proc/{pid}/root");
+        let root = linux::mount::open_root(&root).map_err(|source| RunnerError::Spawn { source })?;
+        let order = Order::Attach { path: path.to_owned() };
+        match self.ask(&order, &[pidfd.as_fd(), root.as_fd(), mount.as_fd()])? {
+            (Answer::Attached, _) => Ok(()),
+            (Answer::Started { .. }, _) => {
+                Err(RunnerError::Refused { reason: "it started a process".to_owned() })
+            }
+            (Answer::Failed { reason }, _) => Err(RunnerError::Attach { path: path.to_owned(), reason }),
+        }
+    }
+
+    /// Asks the spawner, which is started when it does not run, and waits for its answer.
+    fn ask(
+        &self,
+        order: &Order,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Answer, Option<OwnedFd>), RunnerError> {
+        let failed = |source: CallError| RunnerError::Spawn { source };
+        let request = serde_json::to_vec(order)
+            .map_err(|source| RunnerError::Encode { what: "order to the spawner", source })?;
         let mut guard = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = match guard.take() {
             Some(socket) => socket,
             None => self.launch()?,
         };
         // A socket that failed once is not put back: the next request starts a new spawner.
-        linux::socket::send(&socket, &request, &descriptors).map_err(failed)?;
+        linux::socket::send(&socket, &request, descriptors).map_err(failed)?;
         let answers = linux::process::wait(&socket, ANSWER_TIMEOUT_MS);
         if !answers.map_err(|source| RunnerError::Launch { program: "the spawner".to_owned(), source })? {
             return Err(RunnerError::Refused { reason: format!("no answer within {ANSWER_TIMEOUT_MS} ms") });
@@ -110,13 +165,7 @@ impl Spawner {
         let answer = serde_json::from_slice(buffer.get(..length).unwrap_or_default());
         let answer = answer.map_err(|source| RunnerError::Decode { what: "spawn answer", source })?;
         *guard = Some(socket);
-        match (answer, answered.into_iter().next()) {
-            (Answer::Started { pid }, Some(pidfd)) => Ok(Spawned { pid, pidfd }),
-            (Answer::Started { pid }, None) => {
-                Err(RunnerError::Refused { reason: format!("no descriptor of {pid}") })
-            }
-            (Answer::Failed { reason }, _) => Err(RunnerError::Refused { reason }),
-        }
+        Ok((answer, answered.into_iter().next()))
     }
 
     fn launch(&self) -> Result<OwnedFd, RunnerError> {
@@ -159,11 +208,17 @@ pub fn serve(socket: impl AsFd) -> Result<(), RunnerError> {
             return Ok(());
         }
         let message = buffer.get(..length).unwrap_or_default();
-        let answer = match spawn(&proof, &filter, message, descriptors) {
-            Ok(spawned) => {
+        let done = match serde_json::from_slice(message) {
+            Ok(Order::Spawn(request)) => spawn(&proof, &filter, &request, descriptors).map(Some),
+            Ok(Order::Attach { path }) => attach(&proof, &path, descriptors).map(|()| None),
+            Err(error) => Err(error.to_string()),
+        };
+        let answer = match done {
+            Ok(Some(spawned)) => {
                 let text = encode(&Answer::Started { pid: spawned.pid });
                 linux::socket::send(&socket, &text, &[spawned.pidfd.as_fd()])
             }
+            Ok(None) => linux::socket::send(&socket, &encode(&Answer::Attached), &[]),
             Err(reason) => linux::socket::send(&socket, &encode(&Answer::Failed { reason }), &[]),
         };
         answer.map_err(failed)?;
@@ -178,10 +233,9 @@ fn encode(answer: &Answer) -> Vec<u8> {
 fn spawn(
     proof: &SingleThreaded,
     filter: &Filter,
-    message: &[u8],
+    request: &Request,
     descriptors: Vec<OwnedFd>,
 ) -> Result<Spawned, String> {
-    let request: Request = serde_json::from_slice(message).map_err(|error| error.to_string())?;
     let mut descriptors = descriptors.into_iter();
     let mut next = || descriptors.next().ok_or_else(|| "a descriptor is missing".to_owned());
     let (control, daemon) = (next()?, next()?);
@@ -218,6 +272,42 @@ fn spawn(
         return Err(reason);
     }
     Ok(Spawned { pid: child.pid, pidfd: child.pidfd })
+}
+
+/// Puts a mount into the file system of a process that runs. A child does it, because whoever enters another's namespaces
+/// does not come back; it is seen by nobody inside, whose process ids are others.
+fn attach(proof: &SingleThreaded, path: &str, descriptors: Vec<OwnedFd>) -> Result<(), String> {
+    let Ok([pidfd, root, mount]) = <[OwnedFd; 3]>::try_from(descriptors) else {
+        return Err("a descriptor is missing".to_owned());
+    };
+    let (heard, said) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|error| error.to_string())?;
+    let mut said = Some(said);
+    let body = || {
+        let Some(said) = said.take() else { return 1 };
+        let placed = namespace::join(&pidfd)
+            .and_then(|()| linux::mount::ensure_place(&root, path, false))
+            .and_then(|place| linux::mount::attach(&mount, place));
+        let word = placed.map_or_else(|error| chain(&error), |()| ATTACHED.to_owned());
+        // When nobody listens, nobody waits for it.
+        let _ = rustix::io::write(&said, word.as_bytes());
+        0
+    };
+    let child = namespace::spawn(proof, 0, None, body).map_err(|error| chain(&error))?;
+    drop(said);
+    let patience = linux::process::wait(&heard, ATTACH_TIMEOUT_MS);
+    if !patience.map_err(|error| error.to_string())? {
+        let _ = linux::process::kill(&child.pidfd);
+        return Err(format!("no answer within {ATTACH_TIMEOUT_MS} ms"));
+    }
+    let mut buffer = [0; 1024];
+    let length = rustix::io::read(&heard, &mut buffer).map_err(|error| error.to_string())?;
+    let word = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+    match word.as_ref() {
+        ATTACHED => Ok(()),
+        "" => Err("it ended without a word".to_owned()),
+        reason => Err(reason.to_owned()),
+    }
 }
 
 /// Returns the parent's writing end, which only the child gives away.

@@ -37,6 +37,18 @@ pub enum ServerError {
     /// The object storage could not be opened.
     #[error("prepare the object storage")]
     Storage { source: storage::StorageError },
+    /// What clients uploaded could not be opened.
+    #[error("prepare what clients upload")]
+    Uploads { source: s3::error::S3Error },
+    /// TLS does not take a certificate or its key.
+    #[error("prepare TLS")]
+    Tls { source: rustls::Error },
+    /// A certificate could not be made.
+    #[error("make a certificate")]
+    Certificate { source: rcgen::Error },
+    /// The files that the operator gives hold none.
+    #[error("read {} and its key: they hold no certificate and key in PEM; correct tls_certificate and tls_key", path.display())]
+    NoCertificate { path: PathBuf },
     /// Nobody could log in.
     #[error("prepare to take tokens of the login provider")]
     Login { source: identity::IdentityError },

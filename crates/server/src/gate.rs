@@ -69,7 +69,9 @@ impl Gate {
 
     async fn standing(&self, id: Option<SandboxId>) -> Result<Option<Standing>, Refusal> {
         let Some(id) = id else { return Ok(None) };
-        self.store.sandbox_standing(id).await.map_err(|_| Refusal::Unavailable)
+        let standing = self.store.sandbox_standing(id).await.map_err(|_| Refusal::Unavailable)?;
+        // Whoever takes it out of its pool gets it as it was made.
+        Ok(standing.filter(|standing| !standing.is_warm))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use engine::port::{Captured, Class, Look, Runner, RunnerError, Saved, Started};
+use engine::port::{Captured, Class, ImageOrder, Look, Runner, RunnerError, Saved, Started};
 use runner::error::{Class as HostClass, chain};
 use runner::host::{Host, Presence};
 use runner::sandbox::spec::Spec;
@@ -11,17 +11,21 @@ use service::Tasks;
 use storage::ObjectStorage;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
-use types::SandboxId;
+use types::build::{BUILT, Made};
 use types::egress::Egress;
 use types::inspection::Inspection;
 use types::metric::Metrics;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::volume::VolumeMount;
 use types::work::Work;
+use types::{BuildId, SandboxId, VolumeId};
 
-use crate::{discretion, metric, objects};
+use crate::image::Images;
+use crate::{discretion, general, metric, objects};
 
 const GIBIBYTE: u64 = 1 << 30;
 
@@ -31,6 +35,7 @@ pub(crate) struct LocalRunner {
     host: Arc<Host>,
     storage: ObjectStorage,
     tasks: Tasks,
+    images: Images,
     /// Hears of sandboxes that ended, for whatever reason.
     ended: UnboundedSender<SandboxId>,
 }
@@ -42,9 +47,10 @@ impl LocalRunner {
         host: Arc<Host>,
         storage: ObjectStorage,
         tasks: Tasks,
+        images: Images,
         ended: UnboundedSender<SandboxId>,
     ) -> Self {
-        Self { host, storage, tasks, ended }
+        Self { host, storage, tasks, images, ended }
     }
 
     /// Tells of the end of a sandbox that runs.
@@ -105,6 +111,16 @@ fn panicked() -> RunnerError {
     RunnerError { class: Class::Bug, action: "call the host: it panicked".to_owned(), source: None }
 }
 
+/// Makes of a failure with a file of a build's words one of the host's.
+fn logged<T>(done: Result<std::io::Result<T>, tokio::task::JoinError>) -> Result<T, RunnerError> {
+    let done = done.map_err(|_| panicked())?;
+    done.map_err(|error| RunnerError {
+        class: Class::Retry,
+        action: "use what a build said".to_owned(),
+        source: Some(Cause(error.kind().to_string()).into()),
+    })
+}
+
 fn translate(error: &runner::error::RunnerError) -> RunnerError {
     let class = match error.class() {
         HostClass::Retry => Class::Retry,
@@ -141,6 +157,11 @@ fn amounts(resources: Resources) -> (u32, u64, u64) {
     (cpu.saturating_mul(1000), u64::from(memory_gib) * GIBIBYTE, u64::from(disk_gib) * GIBIBYTE)
 }
 
+fn mounted(mount: &VolumeMount) -> runner::volume::Mount {
+    let VolumeMount { volume_id, path, subpath, is_read_only } = mount.clone();
+    runner::volume::Mount { volume_id: volume_id.to_string(), path, subpath, is_read_only }
+}
+
 fn order(sandbox: &Sandbox) -> Spec {
     let (cpu_thousandths, memory_bytes, disk_bytes) = amounts(sandbox.resources);
     let mut spec = Spec {
@@ -159,6 +180,7 @@ fn order(sandbox: &Sandbox) -> Spec {
         domain_allow_list: Vec::new(),
         name: sandbox.name.clone(),
         linked: sandbox.linked_id.map(|owner| owner.to_string()),
+        volumes: sandbox.volumes.iter().map(mounted).collect(),
     };
     spec.set_network(&sandbox.network);
     spec
@@ -167,6 +189,9 @@ fn order(sandbox: &Sandbox) -> Spec {
 #[async_trait]
 impl Runner for LocalRunner {
     async fn snapshot(&self, name: &str) -> Result<Option<Snapshot>, RunnerError> {
+        if !general::is_general(name) && !name.starts_with(BUILT) {
+            return Ok(None);
+        }
         let name = name.to_owned();
         let image = self.look(move |host| host.images().find(&name)).await?;
         Ok(image.map(|image| Snapshot {
@@ -239,7 +264,27 @@ impl Runner for LocalRunner {
 
     async fn forget(&self, image: &str) -> Result<(), RunnerError> {
         let image = image.to_owned();
-        self.copy(move |host, _| host.forget(&image)).await
+        let is_built = image.starts_with(BUILT);
+        self.copy(move |host, _| if is_built { host.remove_image(&image) } else { host.forget(&image) }).await
+    }
+
+    async fn prepare(&self, order: &ImageOrder) -> Result<Made, RunnerError> {
+        let stop = CancellationToken::new();
+        // Whoever gives this up drops it.
+        let _given_up = stop.clone().drop_guard();
+        let (images, order) = (self.images.clone(), order.clone());
+        let done = tokio::task::spawn_blocking(move || images.prepare(&order, &stop)).await;
+        done.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn build_log(&self, id: BuildId, from: u64) -> Result<Vec<u8>, RunnerError> {
+        let logs = self.images.logs.clone();
+        logged(tokio::task::spawn_blocking(move || logs.read(id, from)).await)
+    }
+
+    async fn forget_build_log(&self, id: BuildId) -> Result<(), RunnerError> {
+        let logs = self.images.logs.clone();
+        logged(tokio::task::spawn_blocking(move || logs.remove(id)).await)
     }
 
     async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError> {
@@ -284,6 +329,23 @@ impl Runner for LocalRunner {
             Presence::Paused => Observed::Paused,
         };
         Ok(Look { observed, ended: seen.ended })
+    }
+
+    async fn volume_create(&self, id: VolumeId) -> Result<(), RunnerError> {
+        self.look(move |host| host.volumes().make(&id.to_string())).await
+    }
+
+    async fn volume_delete(&self, id: VolumeId) -> Result<(), RunnerError> {
+        self.look(move |host| host.volumes().remove(&id.to_string())).await
+    }
+
+    async fn attach(&self, id: SandboxId, mount: &VolumeMount) -> Result<(), RunnerError> {
+        let mount = mounted(mount);
+        self.look(move |host| host.attach(&id.to_string(), &mount)).await
+    }
+
+    async fn rename(&self, id: SandboxId, name: &str) -> Result<(), RunnerError> {
+        self.step(move |host| host.set_link(&id.to_string(), name, None))
     }
 
     async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {

@@ -5,6 +5,7 @@ use std::path::Path;
 use engine::port::{Class, RunnerError};
 use service::Settings;
 use service::field::Chain;
+use service::settings::BucketSettings;
 use storage::key::Shelf;
 use storage::settings::S3;
 use storage::{Key, ObjectStorage};
@@ -22,19 +23,24 @@ const DIRECTORY: &str = "objects";
 pub(crate) async fn open(settings: &Settings, data_directory: &Path) -> Result<ObjectStorage, ServerError> {
     let described = match &settings.bucket {
         None => storage::settings::Settings::Directory(data_directory.join(DIRECTORY)),
-        Some(bucket) => storage::settings::Settings::S3(S3 {
-            endpoint: bucket.endpoint.clone(),
-            region: bucket.region.clone(),
-            bucket: bucket.bucket.clone(),
-            access_key: bucket.access_key.expose().to_owned(),
-            secret_key: bucket.secret_key.expose().to_owned(),
-            path_style: bucket.path_style,
-        }),
+        Some(bucket) => storage::settings::Settings::S3(described(bucket)),
     };
     let handle = Handle::current();
     let opened = tokio::task::spawn_blocking(move || ObjectStorage::open(&described, handle)).await;
     let opened = opened.map_err(|_| ServerError::Worker { action: "open the object storage" })?;
     opened.map_err(|source| ServerError::Storage { source })
+}
+
+/// Describes a bucket to the library that speaks with it.
+pub(crate) fn described(bucket: &BucketSettings) -> S3 {
+    S3 {
+        endpoint: bucket.endpoint.clone(),
+        region: bucket.region.clone(),
+        bucket: bucket.bucket.clone(),
+        access_key: bucket.access_key.expose().to_owned(),
+        secret_key: bucket.secret_key.expose().to_owned(),
+        path_style: bucket.path_style,
+    }
 }
 
 /// Tells the log when the object storage does not answer.

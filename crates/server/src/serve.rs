@@ -21,11 +21,12 @@ use store::Store;
 use store::db::Opened;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 use tracing::{error, info, warn};
 use types::resource::Resources;
 use types::{Clock, Random, SandboxId, SystemClock, SystemRandom};
 
-use crate::adopt;
+use crate::{adopt, general, image};
 use crate::bootstrap::{AdminKey, bootstrap};
 use crate::claim::Claim;
 use crate::directory::Rows;
@@ -36,6 +37,8 @@ use crate::gate::Gate;
 use crate::local::LocalRunner;
 use crate::login;
 use crate::objects;
+use crate::tls::Tls;
+use crate::uploads::Uploads;
 use crate::wake::Waker;
 
 /// How long requests and steps under way may take after the signal to end.
@@ -44,6 +47,8 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 const LOCKS: &str = "/run/daytona";
 /// How often the log is told of trouble with the firewall's rules.
 const TROUBLE_PERIOD: Duration = Duration::from_secs(5);
+/// Size of a volume. Its disk is sparse: what nobody wrote takes no room on the host.
+const VOLUME_BYTES: u64 = 100 << 30;
 /// How many disks and first processes are kept ready for sandboxes of the usual size.
 const READY: usize = 8;
 /// Processes and threads of one sandbox.
@@ -98,17 +103,26 @@ impl Server {
         let (admin_key, organization) =
             bootstrap(&store, &data_directory, given, lost, &*clock, &*random).await?;
         let storage = objects::open(settings, &data_directory).await?;
+        let uploads = Uploads::open(settings, &data_directory, clock.clone(), random.clone()).await?;
+        let url = &settings.api.public_url;
+        let tls = Tls::prepare(settings.tls.as_ref(), &data_directory, url, clock.clone())?;
+        let logs = image::logs(&data_directory)?;
         let host =
             open_host(settings, &claim, data_directory, spawner, clock.clone(), random.clone()).await?;
         adopt::adopt(&store, &host, orders, organization, &*clock, &*random).await?;
 
+        general::register(&store, &host, &*clock).await?;
+        general::sweep(&store, &logs).await?;
+        let images = image::open(settings, &host, logs, uploads.contexts())?;
+
         let tasks = Tasks::new();
+        tasks.spawn_until_shutdown("room for images", general::keep_room(store.clone(), host.clone()));
         tasks.spawn_until_shutdown("look at the object storage", objects::tell_trouble(storage.clone()));
         let (ended, news) = tokio::sync::mpsc::unbounded_channel();
-        let local = Arc::new(LocalRunner::new(host.clone(), storage, tasks.clone(), ended));
+        let local = Arc::new(LocalRunner::new(host.clone(), storage, tasks.clone(), images, ended));
         let runner: Arc<dyn Runner> = local.clone();
         let engine =
-            Engine::start(store.clone(), runner.clone(), clock.clone(), &engine::Settings::default()).await;
+            Engine::start(store.clone(), runner.clone(), clock.clone(), &image::engine_settings(settings)).await;
         watch_running(&store, &local).await?;
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
         tasks.spawn_until_shutdown("firewall's rules", tell_network_trouble(host.clone()));
@@ -131,7 +145,10 @@ impl Server {
         let telemetry = Arc::new(Telemetry::new(settings.telemetry_period));
         let sampling = telemetry.clone().run(store.clone(), runner.clone(), clock.clone());
         tasks.spawn_until_shutdown("samples of what sandboxes use", sampling);
-        let shown = api_settings(settings);
+        engine.keep_warm(random.clone(), settings.api.quota);
+        tasks.spawn_until_shutdown("unfinished uploads", uploads.clone().sweep());
+        let bucket = uploads.router();
+        let shown = api::Settings { uploads: Some(Arc::new(uploads)), ..api_settings(settings) };
         let state = ApiState::new(Parts {
             store: store.clone(),
             engine: engine.clone(),
@@ -145,8 +162,9 @@ impl Server {
         let source = Listened { store: store.clone(), callers, settings: shown };
         let events = events::serve(&settings.events, source, random, &tasks);
         let toolbox = proxy::router(proxy::ProxyState::new(Arc::new(rows), clock, tasks.clone()));
-        let api = api::router(state).merge(events);
-        listen(settings, listener, &api, &toolbox, &tasks).await?;
+        let api = api::router(state).merge(events).merge(bucket);
+        listen(settings, listener, &api, &toolbox, tls.acceptor()?, &tasks).await?;
+        tasks.spawn_until_shutdown("certificates", tls.renew());
         let url = settings.api.public_url.clone();
         Ok(Self { tasks, engine, store, host, admin_key, url, claim })
     }
@@ -244,6 +262,7 @@ async fn open_host(
         },
         ready_disks: READY,
         ready_disk_bytes: u64::from(usual.disk_gib) << 30,
+        volume_bytes: VOLUME_BYTES,
         ready_cells: READY,
         ready_cpu_thousandths: usual.cpu * 1000,
         ready_memory_bytes: u64::from(usual.memory_gib) << 30,
@@ -307,6 +326,7 @@ async fn listen(
     listener: Option<std::net::TcpListener>,
     api: &Router,
     toolbox: &Router,
+    acceptor: TlsAcceptor,
     tasks: &Tasks,
 ) -> Result<(), ServerError> {
     let address = settings.listen.api;
@@ -315,10 +335,13 @@ async fn listen(
         None => bind(address).await?,
     };
     let everything = api.clone().merge(toolbox.clone());
-    tasks.spawn("listener", proxy::listen::listen(listener, everything, tasks.clone()));
+    let secured = Some(acceptor.clone());
+    tasks.spawn("listener", proxy::listen::listen_secured(listener, everything, tasks.clone(), secured));
     if let Some(address) = settings.listen.proxy {
         let listener = bind(address).await?;
-        tasks.spawn("proxy listener", proxy::listen::listen(listener, toolbox.clone(), tasks.clone()));
+        let (toolbox, secured) = (toolbox.clone(), Some(acceptor));
+        let listening = proxy::listen::listen_secured(listener, toolbox, tasks.clone(), secured);
+        tasks.spawn("proxy listener", listening);
     }
     Ok(())
 }
@@ -354,6 +377,8 @@ fn api_settings(settings: &Settings) -> api::Settings {
             disk_gib: told.limits.disk_gib.unwrap_or(most.disk_gib),
         },
         quota: told.quota,
+        snapshot_quota: settings.image.snapshots,
+        push_registry: image::push_registry(&settings.image),
         longest_auto_archive_minutes: told.max_auto_archive_interval_minutes,
         ..api::Settings::at(&told.public_url)
     }

@@ -1,5 +1,7 @@
 //! Turns flags, environment and file into settings, once, at start.
 
+mod image;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +16,7 @@ use crate::nearest::nearest;
 use crate::setting::{Kind, Setting};
 use crate::settings::{
     ApiSettings, BucketSettings, EventSettings, LimitSettings, ListenSettings, LogSettings, OidcSettings,
-    SandboxSettings, Settings,
+    SandboxSettings, Settings, TlsSettings,
 };
 use crate::values::{self, Values};
 use crate::{deferred, env};
@@ -59,6 +61,9 @@ pub fn resolve(
         api: api(&values)?,
         sandbox: sandbox(&values)?,
         bucket: bucket(&values)?,
+        image: image::image(&values)?,
+        object_storage_quota_bytes: gibibytes(&values, &env::OBJECT_STORAGE_QUOTA)?,
+        tls: tls(&values)?,
         events: events(&values)?,
         telemetry_period: seconds(&values, &env::TELEMETRY_PERIOD)?,
         log: log(&values)?,
@@ -280,6 +285,23 @@ fn bucket(values: &Values) -> Result<Option<BucketSettings>, ServiceError> {
         secret_key: key(&env::S3_SECRET_KEY)?,
         path_style: values.require(&env::S3_PATH_STYLE, word(&env::S3_PATH_STYLE))? == "true",
     }))
+}
+
+/// Reads a number of GiB.
+fn gibibytes(values: &Values, setting: &Setting) -> Result<u64, ServiceError> {
+    Ok(u64::from(values.require(setting, values::count)?) << 30)
+}
+
+/// Reads where a certificate and its key are: both are said, or none.
+fn tls(values: &Values) -> Result<Option<TlsSettings>, ServiceError> {
+    let needed =
+        |setting| values.refuse(setting, "said too: a certificate and its key go together".to_owned());
+    match (values.read(&env::TLS_CERTIFICATE, values::path)?, values.read(&env::TLS_KEY, values::path)?) {
+        (Some(certificate), Some(key)) => Ok(Some(TlsSettings { certificate, key })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(needed(&env::TLS_CERTIFICATE)),
+        (Some(_), None) => Err(needed(&env::TLS_KEY)),
+    }
 }
 
 /// Reads the name of a bucket, which becomes a part of addresses.

@@ -285,6 +285,94 @@ pub const ENFORCE_QUOTAS: Setting = Setting {
     description: "Whether what organisations may have together is bounded by the quotas above; `false` leaves them without effect.",
     ..OWN
 };
+pub const SNAPSHOT_QUOTA: Setting = Setting {
+    name: "snapshot_quota",
+    variable: "DAYTONA_SERVER_SNAPSHOT_QUOTA",
+    alias: Some("DEFAULT_ORG_QUOTA_SNAPSHOT_QUOTA"),
+    section: Section::Image,
+    kind: Kind::Count,
+    fallback: Unset("no bound"),
+    description: "The most snapshots that one organisation may have in use.",
+    ..OWN
+};
+pub const MAX_SNAPSHOT_SIZE: Setting = Setting {
+    name: "max_snapshot_size",
+    variable: "DAYTONA_SERVER_MAX_SNAPSHOT_SIZE",
+    alias: Some("DEFAULT_ORG_QUOTA_MAX_SNAPSHOT_SIZE"),
+    section: Section::Image,
+    kind: Kind::Count,
+    fallback: Unset("64"),
+    description: "The most that an image which is pulled or built may take on the host, unpacked, in GiB.",
+    ..OWN
+};
+pub const SNAPSHOT_DEACTIVATION_TIMEOUT: Setting = Setting {
+    name: "snapshot_deactivation_timeout",
+    variable: "DAYTONA_SERVER_SNAPSHOT_DEACTIVATION_TIMEOUT",
+    section: Section::Image,
+    kind: Kind::Count,
+    fallback: Value("20160"),
+    description: "After how many minutes without a use a snapshot of an image or a Dockerfile is put out of use, and the image of a build goes that nobody needs; 0 never. It can be put into use again.",
+    ..OWN
+};
+pub const REGISTRY_MIRRORS: Setting = Setting {
+    name: "registry_mirrors",
+    variable: "DAYTONA_SERVER_REGISTRY_MIRRORS",
+    section: Section::Image,
+    fallback: Value(""),
+    description: "Registries that are asked before others for the same images, such as `docker.io=https://mirror.example.com`, separated by commas; several of one registry are asked in order. No user's password is ever sent to one.",
+    ..OWN
+};
+pub const INSECURE_REGISTRIES: Setting = Setting {
+    name: "insecure_registries",
+    variable: "DAYTONA_SERVER_INSECURE_REGISTRIES",
+    section: Section::Image,
+    fallback: Value(""),
+    description: "Hosts of registries, with their ports, that are spoken to without TLS, separated by commas. Whoever is on the way can read passwords and change images.",
+    ..OWN
+};
+pub const REGISTRY_CERTIFICATES: Setting = Setting {
+    name: "registry_certificates",
+    variable: "DAYTONA_SERVER_REGISTRY_CERTIFICATES",
+    section: Section::Image,
+    fallback: Value(""),
+    description: "Files of certificates in PEM that are trusted for a registry beside those that the host trusts, such as `registry.example.com:5000=/etc/daytona/ca.pem`, separated by commas.",
+    ..OWN
+};
+pub const TRANSIENT_REGISTRY_URL: Setting = Setting {
+    name: "transient_registry_url",
+    variable: "TRANSIENT_REGISTRY_URL",
+    section: Section::Image,
+    kind: Kind::Url,
+    fallback: Unset("clients are told that they cannot push images"),
+    description: "A registry that clients may push images to. Everybody who may make snapshots or sandboxes is told its user and password, so it should hold nothing that they may not see.",
+    ..ORIGINAL
+};
+pub const TRANSIENT_REGISTRY_ADMIN: Setting = Setting {
+    name: "transient_registry_admin",
+    variable: "TRANSIENT_REGISTRY_ADMIN",
+    section: Section::Image,
+    fallback: Unset("must be said with the registry"),
+    description: "Who pushes to that registry.",
+    ..ORIGINAL
+};
+pub const TRANSIENT_REGISTRY_PASSWORD: Setting = Setting {
+    name: "transient_registry_password",
+    variable: "TRANSIENT_REGISTRY_PASSWORD",
+    section: Section::Image,
+    kind: Kind::Key,
+    fallback: Unset("must be said with the registry"),
+    secret: true,
+    description: "The password of that user.",
+    ..ORIGINAL
+};
+pub const TRANSIENT_REGISTRY_PROJECT_ID: Setting = Setting {
+    name: "transient_registry_project_id",
+    variable: "TRANSIENT_REGISTRY_PROJECT_ID",
+    section: Section::Image,
+    fallback: Unset("all of it"),
+    description: "The part of that registry that is pushed to.",
+    ..ORIGINAL
+};
 pub const NOTIFICATION_GATEWAY_DISABLED: Setting = Setting {
     name: "notification_gateway_disabled",
     variable: "NOTIFICATION_GATEWAY_DISABLED",
@@ -404,6 +492,33 @@ pub const S3_PATH_STYLE: Setting = Setting {
     ..OWN
 };
 
+pub const OBJECT_STORAGE_QUOTA: Setting = Setting {
+    name: "object_storage_quota",
+    variable: "DAYTONA_SERVER_OBJECT_STORAGE_QUOTA",
+    section: Section::Storage,
+    kind: Kind::Count,
+    fallback: Value("50"),
+    description: "GiB that one organisation may keep of what its clients upload for builds.",
+    ..OWN
+};
+
+pub const TLS_CERTIFICATE: Setting = Setting {
+    name: "tls_certificate",
+    variable: "DAYTONA_SERVER_TLS_CERTIFICATE",
+    kind: Kind::Path,
+    fallback: Unset("the server makes one, signed by an authority of its own that `daytona trust` makes known"),
+    description: "PEM file with the certificate, and those between it and its authority, with which the API's port speaks TLS to whoever begins with it.",
+    ..OWN
+};
+pub const TLS_KEY: Setting = Setting {
+    name: "tls_key",
+    variable: "DAYTONA_SERVER_TLS_KEY",
+    kind: Kind::Path,
+    fallback: Unset("must be said with a certificate"),
+    description: "PEM file with the certificate's key.",
+    ..OWN
+};
+
 pub const LOG_LEVEL: Setting = Setting {
     name: "log_level",
     variable: "LOG_LEVEL",
@@ -429,6 +544,8 @@ pub const SETTINGS: &[&Setting] = &[
     &PORT,
     &HOST,
     &DATA_DIR,
+    &TLS_CERTIFICATE,
+    &TLS_KEY,
     &CONFIG,
     &DASHBOARD_URL,
     &PROXY_PORT,
@@ -461,12 +578,23 @@ pub const SETTINGS: &[&Setting] = &[
     &SANDBOX_NETWORK_ALLOW,
     &ID_RANGE_START,
     &ID_RANGE_COUNT,
+    &SNAPSHOT_QUOTA,
+    &MAX_SNAPSHOT_SIZE,
+    &SNAPSHOT_DEACTIVATION_TIMEOUT,
+    &REGISTRY_MIRRORS,
+    &INSECURE_REGISTRIES,
+    &REGISTRY_CERTIFICATES,
+    &TRANSIENT_REGISTRY_URL,
+    &TRANSIENT_REGISTRY_ADMIN,
+    &TRANSIENT_REGISTRY_PASSWORD,
+    &TRANSIENT_REGISTRY_PROJECT_ID,
     &S3_ENDPOINT,
     &S3_REGION,
     &S3_DEFAULT_BUCKET,
     &S3_ACCESS_KEY,
     &S3_SECRET_KEY,
     &S3_PATH_STYLE,
+    &OBJECT_STORAGE_QUOTA,
     &LOG_LEVEL,
     &LOG_FORMAT,
 ];

@@ -17,6 +17,7 @@ pub mod flags;
 pub mod file;
 pub mod values;
 pub mod settings;
+pub mod tls;
 pub mod config;
 pub mod show;
 pub mod reference;

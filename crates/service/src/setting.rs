@@ -81,6 +81,8 @@ pub enum Section {
     Control,
     /// What sandboxes may use.
     Sandbox,
+    /// What sandboxes are made from.
+    Image,
     /// Where archived sandboxes and backups are kept.
     Storage,
     /// What the process says about itself.
@@ -89,8 +91,8 @@ pub enum Section {
 
 impl Section {
     /// Every section in the order of the reference.
-    pub const ALL: [Self; 6] =
-        [Self::Place, Self::Proxy, Self::Control, Self::Sandbox, Self::Storage, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Place, Self::Proxy, Self::Control, Self::Sandbox, Self::Image, Self::Storage, Self::Log];
 
     /// Returns the heading.
     pub const fn title(self) -> &'static str {
@@ -99,6 +101,7 @@ impl Section {
             Self::Proxy => "Proxy",
             Self::Control => "Control plane",
             Self::Sandbox => "Sandboxes",
+            Self::Image => "Snapshots and registries",
             Self::Storage => "Object storage",
             Self::Log => "Log",
         }

@@ -21,12 +21,66 @@ pub struct Settings {
     pub sandbox: SandboxSettings,
     /// Where archived sandboxes and backups are kept; `None` is a directory of the data directory.
     pub bucket: Option<BucketSettings>,
+    /// Snapshots', and those of the registries that their images come from.
+    pub image: ImageSettings,
+    /// Bytes that one organisation may keep of what its clients upload.
+    pub object_storage_quota_bytes: u64,
+    /// With what TLS is spoken; `None` is a certificate that the server makes.
+    pub tls: Option<TlsSettings>,
     /// The events'.
     pub events: EventSettings,
     /// How often it is measured what every running sandbox uses.
     pub telemetry_period: Duration,
     /// The log's.
     pub log: LogSettings,
+}
+
+/// What is said of snapshots and registries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageSettings {
+    /// How many snapshots in use one organisation may have.
+    pub snapshots: Option<u32>,
+    /// The largest image, in GiB.
+    pub largest_gib: Option<u32>,
+    /// After how long an unused snapshot is put out of use.
+    pub unused_after: Option<Duration>,
+    /// How registries are reached.
+    pub registries: RegistrySettings,
+    /// The registry that clients may push to.
+    pub push: Option<PushRegistrySettings>,
+}
+
+/// How registries are reached; what is not said is reached over HTTPS with the certificates that the host trusts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistrySettings {
+    /// A registry's host, and what is asked before it; in order.
+    pub mirrors: Vec<(String, String)>,
+    /// Hosts that are spoken to without TLS.
+    pub insecure: Vec<String>,
+    /// A registry's host, and a file of certificates in PEM that are trusted for it too.
+    pub certificates: Vec<(String, PathBuf)>,
+}
+
+/// A registry that clients may push to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushRegistrySettings {
+    /// Where it is.
+    pub url: String,
+    /// Who pushes.
+    pub username: String,
+    /// What proves it.
+    pub password: Secret,
+    /// The part of it that is pushed to.
+    pub project: String,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// PEM file with the certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// PEM file with the key.
+    pub key: PathBuf,
 }
 
 /// How clients are told of changes.

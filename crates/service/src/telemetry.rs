@@ -13,6 +13,9 @@ use crate::settings::LogSettings;
 
 /// Libraries that speak of every statement and every frame; their details interest only at `trace`.
 const TALKATIVE: [&str; 4] = ["sqlx", "hyper", "hyper_util", "tower_http"];
+/// A library that takes every refusal for an error, and lists what it compares signatures with: clients are told, and we
+/// log what only an operator can mend.
+const SECRETIVE: &str = "s3s";
 
 /// Starts the log of this process; legal once.
 pub fn start(settings: LogSettings) -> Result<(), ServiceError> {
@@ -28,7 +31,7 @@ pub fn start(settings: LogSettings) -> Result<(), ServiceError> {
 
 fn filter(settings: LogSettings) -> Targets {
     let level = settings.level.map_or(LevelFilter::OFF, LevelFilter::from_level);
-    let targets = Targets::new().with_default(level);
+    let targets = Targets::new().with_default(level).with_target(SECRETIVE, LevelFilter::OFF);
     if level == LevelFilter::TRACE {
         return targets;
     }

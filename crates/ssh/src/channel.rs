@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::Sender;
 
+use crate::arrival::Arrival;
 use crate::encoding::Writer as _;
 use crate::error::SshError;
 use crate::message;
@@ -43,6 +44,8 @@ pub(crate) enum Outgoing {
         /// The connection, or why there is none.
         outcome: std::io::Result<Stream>,
     },
+    /// To offer the client a connection that somebody made to what it has listened on.
+    Arrived(Arrival),
 }
 
 /// Where data goes on the client's side.

@@ -15,8 +15,9 @@ use crate::forward;
 use crate::host::Host;
 use crate::host_key::HostKey;
 use crate::message;
+use crate::remote::{self, Listeners};
 use crate::session::Session;
-use crate::target::Target;
+use crate::target::{Stream, Target};
 use crate::transport::Transport;
 
 /// How long a client may take to get in.
@@ -56,6 +57,10 @@ struct Connection {
     next_channel: u32,
     /// How many targets are being reached.
     reaching: usize,
+    /// What the client has listened on in the sandbox.
+    listeners: Listeners,
+    /// Who has arrived there, under the channels that the client was offered for them.
+    offered: HashMap<u32, Stream>,
     sender: Sender<Outgoing>,
     receiver: Receiver<Outgoing>,
 }
@@ -94,6 +99,8 @@ impl Connection {
             channels: HashMap::new(),
             next_channel: 0,
             reaching: 0,
+            listeners: Listeners::default(),
+            offered: HashMap::new(),
             sender,
             receiver,
         })
@@ -165,6 +172,11 @@ impl Connection {
         match kind {
             message::GLOBAL_REQUEST => self.take_global(reader),
             message::CHANNEL_OPEN => self.take_open(reader),
+            message::CHANNEL_OPEN_CONFIRMATION => self.take_confirmation(reader),
+            message::CHANNEL_OPEN_FAILURE => {
+                drop(self.offered.remove(&reader.number()?));
+                Ok(())
+            }
             message::CHANNEL_WINDOW_ADJUST => {
                 let (id, bytes) = (reader.number()?, reader.number()?);
                 self.with(id, |entry| {
@@ -217,15 +229,17 @@ impl Connection {
         if name == b"no-more-sessions@openssh.com" {
             self.may_open_sessions = false;
         }
-        // Remote forwarding is refused; and a refusal is what a client that asks for a sign of life waits for.
-        if wants_answer { self.transport.send(&[message::REQUEST_FAILURE]) } else { Ok(()) }
+        let granted = self.listeners.request(name, reader, &self.sender)?;
+        // A refusal is also what a client that asks for a sign of life waits for.
+        let answer = granted.unwrap_or_else(|| vec![message::REQUEST_FAILURE]);
+        if wants_answer { self.transport.send(&answer) } else { Ok(()) }
     }
 
     fn take_open(&mut self, mut reader: Reader<'_>) -> Result<(), SshError> {
         let kind = reader.string()?;
         let peer =
             Peer { id: reader.number()?, window_bytes: reader.number()?, packet_bytes: reader.number()? };
-        if self.channels.len() + self.reaching >= CHANNELS {
+        if self.is_full() {
             return self.refuse(peer, SHORTAGE, "too many channels are open; close one first");
         }
         let target = match kind {
@@ -249,15 +263,38 @@ impl Connection {
     }
 
     fn open(&mut self, peer: Peer, session: Option<Session>) -> Result<Channel, SshError> {
-        let id = self.next_channel;
-        // Not used again: a message of an old task must not reach a new channel.
-        self.next_channel =
-            id.checked_add(1).ok_or(SshError::Protocol { what: "it opened too many channels" })?;
+        let id = self.number()?;
         let channel = Channel::new(id, peer, self.sender.clone());
         self.channels.insert(id, Entry { channel: channel.clone(), session });
         let message = Vec::new().byte(message::CHANNEL_OPEN_CONFIRMATION).number(peer.id).number(id);
         self.transport.send(&message.number(WINDOW_BYTES).number(PIECE_BYTES))?;
         Ok(channel)
+    }
+
+    /// Returns a channel's number, which is not used again: a message of an old task must not reach a new channel.
+    fn number(&mut self) -> Result<u32, SshError> {
+        let id = self.next_channel;
+        self.next_channel =
+            id.checked_add(1).ok_or(SshError::Protocol { what: "it opened too many channels" })?;
+        Ok(id)
+    }
+
+    fn is_full(&self) -> bool {
+        self.channels.len() + self.reaching + self.offered.len() >= CHANNELS
+    }
+
+    /// The client takes what it was offered.
+    fn take_confirmation(&mut self, mut reader: Reader<'_>) -> Result<(), SshError> {
+        let id = reader.number()?;
+        let peer =
+            Peer { id: reader.number()?, window_bytes: reader.number()?, packet_bytes: reader.number()? };
+        let Some(stream) = self.offered.remove(&id) else {
+            return Err(SshError::Protocol { what: "it took a channel that it was not offered" });
+        };
+        let channel = Channel::new(id, peer, self.sender.clone());
+        self.channels.insert(id, Entry { channel: channel.clone(), session: None });
+        tokio::spawn(forward::live(stream, channel));
+        Ok(())
     }
 
     fn refuse(&mut self, peer: Peer, reason: u32, description: &str) -> Result<(), SshError> {
@@ -299,6 +336,14 @@ impl Connection {
                     }
                     Err(error) => self.refuse(peer, CONNECT_FAILED, &error.to_string()),
                 }
+            }
+            // Whoever comes when there is no room finds the connection closed.
+            Outgoing::Arrived(_) if self.is_full() => Ok(()),
+            Outgoing::Arrived(arrival) => {
+                let id = self.number()?;
+                self.transport.send(&remote::opening(&arrival, id))?;
+                self.offered.insert(id, arrival.stream);
+                Ok(())
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Local forwarding (RFC 4254 §7.2): the client reaches what a program of the sandbox could reach, and no more.
+//! Forwarding (RFC 4254 §7.2): the client reaches what a program of the sandbox could reach, and no more; and the bytes of
+//! every forwarded connection, whoever made it.
 
 use std::io;
 use std::time::Duration;

@@ -55,7 +55,7 @@ fn sweep(directory: &Path) -> std::io::Result<()> {
 }
 
 /// Opens a bucket; nothing is sent yet.
-pub(crate) fn bucket(settings: &S3) -> Result<Arc<dyn ObjectStore>, StorageError> {
+pub fn bucket(settings: &S3) -> Result<Arc<dyn ObjectStore>, StorageError> {
     // Fails when there is one already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let is_plain = settings.endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("http://"));

@@ -15,5 +15,6 @@ pub mod download;
 pub mod client;
 
 pub use client::ObjectStorage;
+pub use connect::bucket as open_bucket;
 pub use error::StorageError;
 pub use key::Key;

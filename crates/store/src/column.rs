@@ -10,6 +10,7 @@ use types::Timestamp;
 use types::network::{DomainPattern, Ipv4Network};
 use types::resource::Resources;
 use types::sandbox::{Backup, BackupState, Failure, Network};
+use types::volume::VolumeMount;
 
 use crate::error::StoreError;
 
@@ -141,6 +142,39 @@ pub(crate) fn resources(text: &str) -> Option<Resources> {
         memory_gib: amount("memory_gib")?,
         disk_gib: amount("disk_gib")?,
     })
+}
+
+/// Writes texts as a JSON list.
+pub(crate) fn texts_text(texts: &[String]) -> String {
+    serde_json::json!(texts).to_string()
+}
+
+/// Reads texts.
+pub(crate) fn texts(text: &str) -> Option<Vec<String>> {
+    serde_json::from_str(text).ok()
+}
+
+/// Writes mounts of volumes as a JSON list; those of sandboxes are looked through in SQL.
+pub(crate) fn volumes_text(volumes: &[VolumeMount]) -> String {
+    let mounts = volumes.iter().map(|mount| {
+        let VolumeMount { volume_id, path, subpath, is_read_only } = mount;
+        serde_json::json!({ "volume": volume_id.to_string(), "path": path, "subpath": subpath, "readOnly": is_read_only })
+    });
+    serde_json::Value::Array(mounts.collect()).to_string()
+}
+
+/// Reads mounts of volumes.
+pub(crate) fn volumes(text: &str) -> Option<Vec<VolumeMount>> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
+    let read = |mount: &serde_json::Value| {
+        Some(VolumeMount {
+            volume_id: mount.get("volume")?.as_str()?.parse().ok()?,
+            path: mount.get("path")?.as_str()?.to_owned(),
+            subpath: mount.get("subpath")?.as_str().map(str::to_owned),
+            is_read_only: mount.get("readOnly")?.as_bool()?,
+        })
+    };
+    list.iter().map(read).collect()
 }
 
 /// Writes a failure as a JSON object.

@@ -9,6 +9,7 @@ use crate::error::StoreError;
 use crate::repair::{self, Repair, with_suffix};
 use crate::roster::Roster;
 use crate::standing::Standings;
+use crate::vault::Vault;
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::sqlite::{
@@ -19,13 +20,16 @@ use types::sandbox::Sandbox;
 use types::snapshot::SnapshotChange;
 
 /// Forward only, never edited: the database refuses to start when an applied one has changed.
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "control plane", include_str!("../migrations/sqlite/0001_control_plane.sql")),
     (2, "applied limits", include_str!("../migrations/sqlite/0002_applied_limits.sql")),
     (3, "life", include_str!("../migrations/sqlite/0003_life.sql")),
     (4, "list and quota", include_str!("../migrations/sqlite/0004_list_and_quota.sql")),
     (5, "timers", include_str!("../migrations/sqlite/0005_timers.sql")),
     (6, "member", include_str!("../migrations/sqlite/0006_member.sql")),
+    (7, "image", include_str!("../migrations/sqlite/0007_image.sql")),
+    (8, "volume", include_str!("../migrations/sqlite/0008_volume.sql")),
+    (9, "warm pool", include_str!("../migrations/sqlite/0009_warm_pool.sql")),
 ];
 
 const READERS: u32 = 8;
@@ -33,6 +37,8 @@ const READERS: u32 = 8;
 const CHANGES: usize = 4_096;
 /// The same for snapshots, which are far fewer.
 const SNAPSHOT_CHANGES: usize = 256;
+/// How many rows a connection reads ahead of whoever asked, so that a whole page takes no turns.
+const ROWS_AHEAD: usize = 200;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Space that is taken for the log at the start, twice what it grows to: on a full disk rows can still be changed, so
 /// that sandboxes can be deleted, which makes room.
@@ -50,6 +56,7 @@ pub struct Store {
     pub(crate) roster: Arc<Roster>,
     pub(crate) changes: broadcast::Sender<Sandbox>,
     pub(crate) snapshot_changes: broadcast::Sender<SnapshotChange>,
+    pub(crate) vault: Vault,
     durable: Durable,
 }
 
@@ -104,6 +111,7 @@ impl Store {
             roster: Arc::default(),
             changes,
             snapshot_changes: broadcast::Sender::new(SNAPSHOT_CHANGES),
+            vault: Vault::beside(path),
             durable: Durable::new(log),
         })
     }
@@ -156,6 +164,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Normal)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_AHEAD)
 }
 
 /// A pool whose connections live as long as the process: they are local, so there is nothing to probe or renew.

@@ -74,6 +74,29 @@ pub enum StoreError {
         /// The most.
         most: u32,
     },
+    /// There are as many already as there may be.
+    #[error("there are {most} of {noun} already, and no more may be")]
+    TooMany {
+        /// What kind of row.
+        noun: &'static str,
+        /// The most.
+        most: u32,
+    },
+    /// The key of what is sealed could not be read or written.
+    #[error("use the key {} of what is sealed in the database", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What is sealed does not open.
+    #[error("open what is sealed in the database: it was not sealed with the key {}; set it anew", path.display())]
+    Sealed {
+        /// The key's file.
+        path: PathBuf,
+    },
     /// The thread that looks through sandboxes ended early.
     #[error("look through the sandboxes")]
     Look {

@@ -11,12 +11,17 @@ pub mod standing;
 mod roster;
 pub mod repair;
 mod durable;
+mod vault;
 pub mod db;
 pub mod organization;
 pub mod user;
 pub mod api_key;
 pub mod snapshot;
+pub mod build;
+pub mod registry;
 pub mod signed_preview;
+pub mod warm_pool;
+pub mod volume;
 pub mod sandbox;
 
 pub use db::Store;

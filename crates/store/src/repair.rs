@@ -10,7 +10,16 @@ use crate::error::StoreError;
 /// Reads every page once and compares what they say of each other; one line is enough to know.
 const CHECK: &str = "PRAGMA quick_check(1)";
 /// Tables in the order in which rows refer to each other.
-const TABLES: [&str; 5] = ["user_account", "organization", "organization_member", "api_key", "sandbox"];
+const TABLES: [&str; 8] = [
+    "user_account",
+    "organization",
+    "organization_member",
+    "api_key",
+    "registry",
+    "build",
+    "snapshot",
+    "sandbox",
+];
 const COLUMNS: &str = "SELECT name FROM pragma_table_info($1) WHERE name IN \
     (SELECT name FROM pragma_table_info($1, 'damaged'))";
 const ATTACH: &str = "ATTACH DATABASE $1 AS damaged";

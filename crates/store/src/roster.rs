@@ -3,6 +3,9 @@
 //!
 //! Every write of this process passes here, and there is one process for a database file.
 
+mod texts;
+mod kept;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -12,6 +15,8 @@ use types::resource::Resources;
 use types::sandbox::{Desired, Observed, Sandbox};
 use types::{OrganizationId, SandboxId, Timestamp};
 
+use crate::roster::kept::Kept;
+use crate::roster::texts::Texts;
 use crate::standing::Standings;
 
 /// What a list sees of a sandbox.
@@ -19,37 +24,40 @@ use crate::standing::Standings;
 pub(crate) struct Face {
     pub(crate) id: SandboxId,
     pub(crate) name: Box<str>,
-    pub(crate) labels: Box<[(Box<str>, Box<str>)]>,
-    pub(crate) snapshot: Box<str>,
-    pub(crate) region: Box<str>,
+    pub(crate) labels: Box<[(Arc<str>, Arc<str>)]>,
+    pub(crate) snapshot: Arc<str>,
+    pub(crate) region: Arc<str>,
     /// The contract's word for its state.
     pub(crate) state: &'static str,
     /// Its removal failed.
     pub(crate) errored_deleted: bool,
     pub(crate) resources: Resources,
     pub(crate) public: bool,
+    /// It waits in a warm pool.
+    pub(crate) is_warm: bool,
     pub(crate) recoverable: bool,
     pub(crate) created_at: Timestamp,
     pub(crate) updated_at: Timestamp,
     pub(crate) last_activity_at: Timestamp,
     pub(crate) destroy_at: Option<Timestamp>,
     /// Of the row that this was taken from: what was written earlier and comes later is passed over.
-    generation: i64,
+    pub(crate) generation: i64,
 }
 
 impl Face {
-    fn of(sandbox: &Sandbox) -> Self {
-        let labels = sandbox.labels.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into()));
+    fn of(sandbox: &Sandbox, texts: &mut Texts) -> Self {
+        let labels = sandbox.labels.iter().map(|(key, value)| (texts.keep(key), texts.keep(value)));
         Self {
             id: sandbox.id,
             name: sandbox.name.as_str().into(),
             labels: labels.collect(),
-            snapshot: sandbox.snapshot.as_str().into(),
-            region: sandbox.region.as_str().into(),
+            snapshot: texts.keep(&sandbox.snapshot),
+            region: texts.keep(&sandbox.region),
             state: sandbox.reported(),
             errored_deleted: (sandbox.desired, sandbox.observed) == (Desired::Destroyed, Observed::Error),
             resources: sandbox.resources,
             public: sandbox.public,
+            is_warm: sandbox.warm_pool_id.is_some(),
             recoverable: sandbox.recoverable,
             created_at: sandbox.created_at,
             updated_at: sandbox.updated_at,
@@ -65,6 +73,7 @@ impl Face {
 pub(crate) struct Faces {
     all: Vec<Face>,
     places: HashMap<SandboxId, usize>,
+    texts: Texts,
     /// Those that left while the rows were being read: a row read before must not bring them back.
     gone: HashSet<SandboxId>,
     /// When those were used that were used while the rows were being read.
@@ -77,11 +86,17 @@ impl Faces {
         &self.all
     }
 
+    /// Returns the copy of a text that every face has that has such a text; `None` when none has it.
+    pub(crate) fn text(&self, text: &str) -> Option<&Arc<str>> {
+        self.texts.find(text)
+    }
+
     fn note(&mut self, sandbox: &Sandbox) {
         if sandbox.observed == Observed::Destroyed {
             self.remove(sandbox.id);
         } else if !self.gone.contains(&sandbox.id) {
-            self.put(Face::of(sandbox));
+            let face = Face::of(sandbox, &mut self.texts);
+            self.put(face);
         }
     }
 
@@ -171,6 +186,8 @@ impl Ledger {
 #[derive(Debug, Default)]
 pub(crate) struct Roster {
     ledgers: RwLock<HashMap<OrganizationId, Arc<Ledger>>>,
+    /// Rows that were shown lately.
+    pub(crate) kept: Kept,
     /// Sandboxes whose last write nobody saw the end of; their rows are to be read again before the next list.
     doubtful: Mutex<HashSet<SandboxId>>,
 }

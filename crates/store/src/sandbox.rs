@@ -8,6 +8,7 @@ pub mod kin;
 pub mod list;
 mod select;
 pub mod page;
+pub mod warm;
 
 use sqlx::Sqlite;
 use sqlx::pool::PoolConnection;
@@ -19,7 +20,7 @@ use types::{OrganizationId, SandboxId, Timestamp};
 use crate::column;
 use crate::db::Store;
 use crate::error::StoreError;
-use crate::sandbox::row::read;
+use crate::sandbox::row::{read, read_each};
 use crate::standing::Standing;
 
 const INSERT: &str = "INSERT INTO sandbox \
@@ -27,12 +28,12 @@ const INSERT: &str = "INSERT INTO sandbox \
      cpu, gpu, memory_gib, disk_gib, auto_stop, auto_archive, auto_delete, desired, stop_forced, observed, at_rest, \
      error_reason, auth_token, daemon_version, created_at, updated_at, last_activity_at, generation, \
      resources_applied, auto_pause, failure, recoverable, recovering, parent_id, linked_id, capture, backup, destroy_at, \
-     queue_timeout, queue_timed_out_at, signing_key) \
+     queue_timeout, queue_timed_out_at, signing_key, warm_pool_id, build_id, build_state, volumes) \
     SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, \
-     $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43 \
-    WHERE NOT $44 OR (SELECT ($45 IS NULL OR coalesce(sum(used.cpu), 0) <= $45) \
-     AND ($46 IS NULL OR coalesce(sum(used.memory_gib), 0) <= $46) \
-     AND ($47 IS NULL OR coalesce(sum(used.disk_gib), 0) <= $47) AND ($48 IS NULL OR count(*) <= $48) \
+     $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43, $44, $45, $46, \
+     $47 WHERE NOT $48 OR (SELECT ($49 IS NULL OR coalesce(sum(used.cpu), 0) <= $49) \
+     AND ($50 IS NULL OR coalesce(sum(used.memory_gib), 0) <= $50) \
+     AND ($51 IS NULL OR coalesce(sum(used.disk_gib), 0) <= $51) AND ($52 IS NULL OR count(*) <= $52) \
      FROM sandbox_use AS used WHERE used.organization_id = $2 AND used.id <> $1)";
 /// One that waited too long for room stays readable by its id while it is remembered, as in the contract.
 const GET: &str =
@@ -44,15 +45,16 @@ const UPDATE_DESIRED: &str = "UPDATE sandbox SET labels = $3, public = $4, netwo
     auto_archive = $7, auto_delete = $8, desired = $9, stop_forced = $10, auth_token = $11, updated_at = $12, \
     last_activity_at = max(last_activity_at, $13), at_rest = $14, cpu = $15, memory_gib = $16, disk_gib = $17, \
     auto_pause = $18, recovering = $19, capture = $20, backup = $21, destroy_at = $22, signing_key = $23, \
-    generation = generation + 1 \
-    WHERE id = $1 AND generation = $2 AND (NOT $24 OR (SELECT ($25 IS NULL OR coalesce(sum(used.cpu), 0) <= $25) \
-     AND ($26 IS NULL OR coalesce(sum(used.memory_gib), 0) <= $26) \
-     AND ($27 IS NULL OR coalesce(sum(used.disk_gib), 0) <= $27) AND ($28 IS NULL OR count(*) <= $28) \
+    volumes = $24, generation = generation + 1 \
+    WHERE id = $1 AND generation = $2 AND (NOT $25 OR (SELECT ($26 IS NULL OR coalesce(sum(used.cpu), 0) <= $26) \
+     AND ($27 IS NULL OR coalesce(sum(used.memory_gib), 0) <= $27) \
+     AND ($28 IS NULL OR coalesce(sum(used.disk_gib), 0) <= $28) AND ($29 IS NULL OR count(*) <= $29) \
      FROM sandbox_use AS used WHERE used.organization_id = sandbox.organization_id AND used.id <> $1))";
 const UPDATE_OBSERVED: &str = "UPDATE sandbox SET observed = $3, error_reason = $4, network_applied = $5, \
     daemon_version = $6, updated_at = $7, at_rest = $8, desired = $9, cpu = $10, memory_gib = $11, disk_gib = $12, \
     resources_applied = $13, failure = $14, recoverable = $15, recovering = $16, capture = $17, backup = $18, \
-    queue_timed_out_at = $19, last_activity_at = max(last_activity_at, $20), generation = generation + 1 \
+    queue_timed_out_at = $19, last_activity_at = max(last_activity_at, $20), build_state = $21, \
+    generation = generation + 1 \
     WHERE id = $1 AND generation = $2";
 const TOUCH: &str = "UPDATE sandbox SET last_activity_at = max(last_activity_at, $2) WHERE id = $1 \
     RETURNING organization_id, last_activity_at";
@@ -119,7 +121,11 @@ impl Store {
             .bind(sandbox.destroy_at.map(Timestamp::as_millisecond))
             .bind(sandbox.queue_timeout)
             .bind(sandbox.queue_timed_out_at.map(Timestamp::as_millisecond))
-            .bind(&sandbox.signing_key);
+            .bind(&sandbox.signing_key)
+            .bind(sandbox.warm_pool_id.map(|id| id.to_string()))
+            .bind(sandbox.preparation.map(|preparation| preparation.build_id.to_string()))
+            .bind(sandbox.preparation.map(|preparation| preparation.state.as_str()))
+            .bind(column::volumes_text(&sandbox.volumes));
         let done = admission::bind(query, usage, quota).execute(&mut *connection).await;
         let done = done.map_err(StoreError::insert("insert a sandbox", "sandbox", &sandbox.name));
         if done.as_ref().is_ok_and(|done| done.rows_affected() == 1) {
@@ -211,7 +217,8 @@ impl Store {
             .bind(sandbox.capture.map(|id| id.to_string()))
             .bind(column::backup_text(&sandbox.backup))
             .bind(sandbox.destroy_at.map(Timestamp::as_millisecond))
-            .bind(&sandbox.signing_key);
+            .bind(&sandbox.signing_key)
+            .bind(column::volumes_text(&sandbox.volumes));
         let done = admission::bind(query, usage, quota).execute(&mut *connection).await;
         self.standings.written(sandbox.id);
         let done = done.map_err(StoreError::query("update what is desired of a sandbox"))?;
@@ -257,6 +264,7 @@ impl Store {
             .bind(column::backup_text(&sandbox.backup))
             .bind(sandbox.queue_timed_out_at.map(Timestamp::as_millisecond))
             .bind(sandbox.last_activity_at.as_millisecond())
+            .bind(sandbox.preparation.map(|preparation| preparation.state.as_str()))
             .execute(&mut *connection)
             .await;
         self.standings.written(sandbox.id);
@@ -289,13 +297,15 @@ impl Store {
     /// Lists the sandboxes that have something on their host, or may have.
     pub async fn sandbox_list_on_host(&self) -> Result<Vec<Sandbox>, StoreError> {
         let rows = sqlx::query(LIST_ON_HOST).fetch_all(&self.reader).await;
-        rows.map_err(StoreError::query("list the sandboxes of this host"))?.iter().map(read).collect()
+        let rows = rows.map_err(StoreError::query("list the sandboxes of this host"))?;
+        read_each(&rows).await.into_iter().collect()
     }
 
     /// Lists the sandboxes that claim to run, or of which nothing is known, or nothing good.
     pub async fn sandbox_list_claimed(&self) -> Result<Vec<Sandbox>, StoreError> {
         let rows = sqlx::query(LIST_CLAIMED).fetch_all(&self.reader).await;
-        rows.map_err(StoreError::query("list the sandboxes that claim to run"))?.iter().map(read).collect()
+        let rows = rows.map_err(StoreError::query("list the sandboxes that claim to run"))?;
+        read_each(&rows).await.into_iter().collect()
     }
 
     /// Forgets the sandboxes that were gone before `before`; returns how many.

@@ -18,6 +18,8 @@ const REMEMBERED: usize = 10_000;
 pub struct Standing {
     /// Whose it is.
     pub organization_id: OrganizationId,
+    /// Whether it waits in a warm pool, so that nobody has it yet.
+    pub is_warm: bool,
     /// What was asked of it.
     pub desired: Desired,
     /// What was last seen of it.
@@ -50,6 +52,7 @@ impl Standing {
     pub(crate) fn of(sandbox: &Sandbox) -> Self {
         Self {
             organization_id: sandbox.organization_id,
+            is_warm: sandbox.warm_pool_id.is_some(),
             desired: sandbox.desired,
             observed: sandbox.observed,
             auto_pause: sandbox.intervals.auto_pause,
@@ -132,6 +135,7 @@ mod tests {
         let secrets = Secrets { auth_token: "token".to_owned(), signing_key: "key".to_owned() };
         Standing {
             organization_id: OrganizationId::from_u128(2),
+            is_warm: false,
             desired: Desired::Started,
             observed: Observed::Started,
             auto_pause: 0,

@@ -7,15 +7,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use engine::port::{Captured, Class, Look, Runner, RunnerError, Saved, Started};
-use types::SandboxId;
+use engine::port::{Captured, Class, ImageOrder, Look, Runner, RunnerError, Saved, Started};
+use types::build::{Made, Recipe};
 use types::egress::Egress;
 use types::inspection::Inspection;
 use types::metric::Metrics;
 use types::resource::Resources;
 use types::sandbox::{Network, Observed, Sandbox};
 use types::snapshot::Snapshot;
+use types::volume::VolumeMount;
 use types::work::Work;
+use types::{BuildId, SandboxId, VolumeId};
 
 use crate::fake_runner::memory::{Memory, error};
 
@@ -51,6 +53,8 @@ pub enum Call {
     Capture,
     /// Remove such an image.
     Forget,
+    /// Pull or build an image.
+    Prepare,
     /// Copy its files into the object storage.
     Backup,
     /// Remove its files, but not that copy.
@@ -67,6 +71,12 @@ pub enum Call {
     Inspect,
     /// Tell what went out.
     Egress,
+    /// Make a volume.
+    VolumeCreate,
+    /// Remove a volume.
+    VolumeDelete,
+    /// Mount a volume into it.
+    Attach,
 }
 
 /// A host in memory.
@@ -92,6 +102,7 @@ impl Call {
             Self::Fork => "fork",
             Self::Capture => "capture",
             Self::Forget => "forget",
+            Self::Prepare => "prepare",
             Self::Backup => "backup",
             Self::Release => "release",
             Self::Restore => "restore",
@@ -100,6 +111,9 @@ impl Call {
             Self::Metrics => "metrics",
             Self::Inspect => "inspect",
             Self::Egress => "egress",
+            Self::VolumeCreate => "volume_create",
+            Self::VolumeDelete => "volume_delete",
+            Self::Attach => "attach",
         }
     }
 }
@@ -177,6 +191,31 @@ impl FakeRunner {
         self.memory().images.contains(image)
     }
 
+    /// Returns the last order of an image that was to be pulled or built.
+    pub fn last_order(&self) -> Option<ImageOrder> {
+        self.memory().orders.last().cloned()
+    }
+
+    /// Lets a build say something.
+    pub fn say(&self, id: BuildId, text: &str) {
+        self.memory().logs.entry(id).or_default().extend_from_slice(text.as_bytes());
+    }
+
+    /// Removes an image behind everybody's back.
+    pub fn lose_image(&self, image: &str) {
+        self.memory().images.remove(image);
+    }
+
+    /// Lets images that are made from now on be so large.
+    pub fn set_image_bytes(&self, bytes: u64) {
+        self.memory().image_bytes = Some(bytes);
+    }
+
+    /// Tells whether a volume was made and not removed.
+    pub fn has_volume(&self, id: VolumeId) -> bool {
+        self.memory().volumes.contains(&id)
+    }
+
     /// Lets a sandbox be busy with `work` from now on.
     pub fn set_work(&self, id: SandboxId, work: Work) {
         self.memory().work.insert(id, work);
@@ -235,7 +274,7 @@ impl FakeRunner {
 impl Runner for FakeRunner {
     async fn snapshot(&self, name: &str) -> Result<Option<Snapshot>, RunnerError> {
         self.enter(Call::Snapshot).await?;
-        Ok((name == Self::SNAPSHOT).then(|| Snapshot {
+        Ok((name == Self::SNAPSHOT || self.has_image(name)).then(|| Snapshot {
             name: name.to_owned(),
             image: format!("{name}@sha256:0"),
             resources: Resources::default(),
@@ -300,6 +339,36 @@ impl Runner for FakeRunner {
         self.leave(Call::Forget, ())
     }
 
+    async fn prepare(&self, order: &ImageOrder) -> Result<Made, RunnerError> {
+        {
+            let mut memory = self.memory();
+            memory.orders.push(order.clone());
+            let words = match &order.recipe {
+                Recipe::Pull { reference } => format!("pulling {reference}\n"),
+                Recipe::Dockerfile { text, .. } => text.clone(),
+            };
+            memory.logs.insert(order.id, words.into_bytes());
+        }
+        self.enter(Call::Prepare).await?;
+        let size_bytes = {
+            let mut memory = self.memory();
+            memory.images.insert(order.image.clone());
+            memory.image_bytes.unwrap_or(1 << 20)
+        };
+        self.leave(Call::Prepare, Made { digest: "d".repeat(64), size_bytes, entrypoint: Vec::new() })
+    }
+
+    async fn build_log(&self, id: BuildId, from: u64) -> Result<Vec<u8>, RunnerError> {
+        let memory = self.memory();
+        let log = memory.logs.get(&id).map(Vec::as_slice).unwrap_or_default();
+        Ok(log.get(usize::try_from(from).unwrap_or(usize::MAX)..).unwrap_or_default().to_vec())
+    }
+
+    async fn forget_build_log(&self, id: BuildId) -> Result<(), RunnerError> {
+        self.memory().logs.remove(&id);
+        Ok(())
+    }
+
     async fn backup(&self, sandbox: &Sandbox) -> Result<Saved, RunnerError> {
         self.enter(Call::Backup).await?;
         self.memory().back_up(sandbox.id)?;
@@ -340,6 +409,28 @@ impl Runner for FakeRunner {
         self.enter(Call::Observe).await?;
         let ended = self.memory().sandboxes.get(&id).and_then(|held| held.ended.clone());
         Ok(Look { observed: self.observed(id), ended })
+    }
+
+    async fn volume_create(&self, id: VolumeId) -> Result<(), RunnerError> {
+        self.enter(Call::VolumeCreate).await?;
+        self.memory().volumes.insert(id);
+        self.leave(Call::VolumeCreate, ())
+    }
+
+    async fn volume_delete(&self, id: VolumeId) -> Result<(), RunnerError> {
+        self.enter(Call::VolumeDelete).await?;
+        self.memory().volumes.remove(&id);
+        self.leave(Call::VolumeDelete, ())
+    }
+
+    async fn attach(&self, id: SandboxId, _mount: &VolumeMount) -> Result<(), RunnerError> {
+        self.enter(Call::Attach).await?;
+        self.memory().held(id, "mount a volume into")?;
+        self.leave(Call::Attach, ())
+    }
+
+    async fn rename(&self, id: SandboxId, _name: &str) -> Result<(), RunnerError> {
+        self.memory().held(id, "rename").map(|_| ())
     }
 
     async fn set_network(&self, id: SandboxId, network: &Network) -> Result<(), RunnerError> {

@@ -7,6 +7,7 @@
 pub mod census;
 pub mod request;
 pub mod rootfs;
+pub mod docker_registry;
 pub mod syscall;
 pub mod clock;
 pub mod issuer;

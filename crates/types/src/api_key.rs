@@ -12,11 +12,33 @@ pub enum Permission {
     DeleteSandboxes,
     /// Delete snapshots.
     DeleteSnapshots,
+    /// Make snapshots, and upload what they are built from.
+    WriteSnapshots,
+    /// Add and change registries.
+    WriteRegistries,
+    /// Delete registries.
+    DeleteRegistries,
+    /// See volumes and read their files.
+    ReadVolumes,
+    /// Make volumes and write their files.
+    WriteVolumes,
+    /// Delete volumes.
+    DeleteVolumes,
 }
 
 impl Permission {
     /// Every permission, in the order keys list them.
-    pub const ALL: [Self; 3] = [Self::WriteSandboxes, Self::DeleteSandboxes, Self::DeleteSnapshots];
+    pub const ALL: [Self; 9] = [
+        Self::WriteSandboxes,
+        Self::DeleteSandboxes,
+        Self::DeleteSnapshots,
+        Self::WriteSnapshots,
+        Self::WriteRegistries,
+        Self::DeleteRegistries,
+        Self::ReadVolumes,
+        Self::WriteVolumes,
+        Self::DeleteVolumes,
+    ];
 
     /// Returns the contract's word.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +46,12 @@ impl Permission {
             Self::WriteSandboxes => "write:sandboxes",
             Self::DeleteSandboxes => "delete:sandboxes",
             Self::DeleteSnapshots => "delete:snapshots",
+            Self::WriteSnapshots => "write:snapshots",
+            Self::WriteRegistries => "write:registries",
+            Self::DeleteRegistries => "delete:registries",
+            Self::ReadVolumes => "read:volumes",
+            Self::WriteVolumes => "write:volumes",
+            Self::DeleteVolumes => "delete:volumes",
         }
     }
 

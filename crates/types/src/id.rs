@@ -68,6 +68,22 @@ uuid_id!(
     SnapshotId, "snapshot"
 );
 uuid_id!(
+    /// Names a pool of sandboxes that run already.
+    WarmPoolId, "warm pool"
+);
+uuid_id!(
+    /// Names what brings an image to a host.
+    BuildId, "build"
+);
+uuid_id!(
+    /// Names a registry of an organisation.
+    RegistryId, "registry"
+);
+uuid_id!(
+    /// Names a volume: its row, its disk and its file system.
+    VolumeId, "volume"
+);
+uuid_id!(
     /// Names an API key row; never the key itself.
     ApiKeyId, "API key"
 );

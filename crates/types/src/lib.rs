@@ -19,10 +19,14 @@ pub mod metric;
 pub mod user;
 pub mod api_key;
 pub mod organization;
+pub mod build;
+pub mod registry;
+pub mod volume;
 pub mod sandbox;
 pub mod quota;
 pub mod snapshot;
+pub mod warm_pool;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use id::{ApiKeyId, OrganizationId, SandboxId, SnapshotId, UserId};
+pub use id::{ApiKeyId, BuildId, OrganizationId, RegistryId, SandboxId, SnapshotId, UserId, WarmPoolId, VolumeId};
 pub use random::{Random, SystemRandom};

@@ -1,17 +1,20 @@
 //! The sandbox: what was asked of it, and what was last seen of it.
 
 pub mod backup;
+pub mod preparation;
 pub mod secret;
 pub mod state;
 
 use std::collections::BTreeMap;
 
 use crate::clock::Timestamp;
-use crate::id::{OrganizationId, SandboxId, SnapshotId};
+use crate::id::{OrganizationId, SandboxId, SnapshotId, WarmPoolId};
 use crate::network::{DomainPattern, Ipv4Network};
 use crate::random::Random;
 use crate::resource::Resources;
+use crate::volume::VolumeMount;
 pub use backup::{Backup, BackupState};
+pub use preparation::Preparation;
 pub use state::{Desired, Observed, Overlay};
 
 /// A sandbox as the control plane knows it. Requests write `desired`; only the engine writes `observed`.
@@ -68,6 +71,10 @@ pub struct Sandbox {
     pub linked_id: Option<SandboxId>,
     /// The snapshot that is to be taken of it, until it is taken or has failed.
     pub capture: Option<SnapshotId>,
+    /// What makes its image, when it was asked for with a Dockerfile.
+    pub preparation: Option<Preparation>,
+    /// The volumes that it has, and where.
+    pub volumes: Vec<VolumeMount>,
     /// The copy of its files in the object storage.
     pub backup: Backup,
     /// When it is deleted, whatever it does then.
@@ -76,6 +83,8 @@ pub struct Sandbox {
     pub queue_timeout: Option<u32>,
     /// When it had waited too long; then it is gone and stays readable for a day.
     pub queue_timed_out_at: Option<Timestamp>,
+    /// The warm pool that it waits in; `None` once somebody has it.
+    pub warm_pool_id: Option<WarmPoolId>,
     /// Secret that signs the URLs of its files.
     pub signing_key: String,
     /// Secret of its preview links.
@@ -121,10 +130,13 @@ impl Sandbox {
             parent_id: None,
             linked_id: None,
             capture: None,
+            preparation: None,
+            volumes: Vec::new(),
             backup: Backup::default(),
             destroy_at: None,
             queue_timeout: None,
             queue_timed_out_at: None,
+            warm_pool_id: None,
             signing_key: secret::signing_key(random),
             auth_token: secret::auth_token(random),
             daemon_version: None,
@@ -190,8 +202,16 @@ impl Sandbox {
         if self.overlay() == Some(Overlay::Resizing) { state::RESIZED } else { self.desired.as_str() }
     }
 
+    /// Tells whether its image is yet to be made.
+    pub fn preparing(&self) -> bool {
+        self.preparation.is_some_and(|preparation| !preparation.state.has_ended())
+    }
+
     /// Returns what it goes through beside its pair of states.
     fn overlay(&self) -> Option<Overlay> {
+        if let Some(preparation) = self.preparation.and_then(|known| known.overlay(self.desired, self.observed)) {
+            return Some(preparation);
+        }
         let is_new = self.daemon_version.is_none()
             && (self.desired, self.observed) == (Desired::Started, Observed::Absent);
         // Rows of before there were applied limits are checked once, without a word about it.

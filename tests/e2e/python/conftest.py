@@ -14,6 +14,13 @@ RUN_LABEL = "e2e-run"
 # The snapshot with what an agent's whole working day needs: deploy/images/toolbox.toml.
 TOOLBOX = "toolbox"
 
+# The files that take longest: who begins with them does not wait for them at the end.
+LONGEST = ("test_soak.py", "test_limits.py", "test_transfer.py", "test_lsp.py", "test_code.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def run_id():

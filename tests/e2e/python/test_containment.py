@@ -220,7 +220,7 @@ def test_the_isolation_in_force_is_told(box, raw):
 
 
 def wait_for(daytona, sandbox_id, state):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
         sandbox = daytona.get(sandbox_id)
         if sandbox.state == state or time.monotonic() > deadline:
@@ -245,7 +245,7 @@ def test_code_that_ends_its_daemon_leaves_an_error_with_a_cause_and_can_go_on(cr
     assert seen.error_reason and "daemon" in seen.error_reason
     # Nobody else notices, and it goes on where it was.
     assert shell(box, "echo alive") == "alive"
-    seen.start(timeout=30)
+    seen.start(timeout=60)
     assert shell(seen, "cat /home/daytona/kept") == "kept"
     assert not daytona.get(sandbox.id).error_reason
 
@@ -253,7 +253,7 @@ def test_code_that_ends_its_daemon_leaves_an_error_with_a_cause_and_can_go_on(cr
 def test_a_sandbox_that_is_to_go_when_it_stops_goes_when_its_code_ends_it(create, daytona):
     sandbox = create(ephemeral=True)
     end_the_daemon(sandbox)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             if daytona.get(sandbox.id).state == "destroyed":
@@ -268,4 +268,4 @@ def test_one_in_error_can_be_deleted(create, daytona):
     sandbox = create()
     end_the_daemon(sandbox)
     wait_for(daytona, sandbox.id, "error")
-    daytona.get(sandbox.id).delete(timeout=30, wait=True)
+    daytona.get(sandbox.id).delete(timeout=60, wait=True)

@@ -21,6 +21,7 @@ from daytona import (
 )
 
 from between import Between
+from conftest import RUN_LABEL
 from provider import Provider
 from test_events import PATIENCE_S, STUBBORN, assert_ended_by_event, is_welcome, soon
 from wire import assert_refused
@@ -119,9 +120,19 @@ def test_who_one_is_is_told_in_the_clients_own_shape(provider):
     assert (me.id, me.name, me.email, me.email_verified) == (person.name, "Ada", "ada@example.com", True)
 
 
-def test_the_organisation_must_be_ones_own(provider, raw):
+def test_the_official_client_reads_organisations(provider):
+    """Its models take no null where others do."""
+    person = Person(provider)
+    configuration = daytona_api_client.Configuration(host=URL, access_token=person.token)
+    with daytona_api_client.ApiClient(configuration) as client:
+        (home,) = daytona_api_client.OrganizationsApi(client).list_organizations()
+    assert (home.id, home.created_by, home.personal) == (person.organization, person.name, True)
+    assert (home.suspended, home.suspension_reason) == (False, "") and home.suspended_until < home.created_at
+
+
+def test_the_organisation_must_be_ones_own(provider, raw, run_id):
     ada, eve = Person(provider), Person(provider)
-    theirs = raw.api("POST", "/sandbox", json={}).json()
+    theirs = raw.api("POST", "/sandbox", json={"labels": {RUN_LABEL: run_id}}).json()
     try:
         for organization in (None, "", "Personal", eve.organization, theirs["organizationId"]):
             answer = ask("GET", "/sandbox", ada.token, organization)

@@ -19,6 +19,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(told + body)
 
     def do_GET(self):
+        if self.path.startswith('/go?'):
+            self.send_response(302)
+            self.send_header('Location', self.path[4:])
+            self.send_header('Content-Length', '0')
+            return self.end_headers()
+        if self.path == '/there':
+            self.send_response(200)
+            self.send_header('Content-Length', '5')
+            self.end_headers()
+            return self.wfile.write(b'there')
         self.send_response(200)
         self.send_header('Content-Length', str(64 << 20))
         self.end_headers()
@@ -63,7 +73,7 @@ def serve(box, ask):
         box.fs.upload_file(text.encode(), name)
         assert ask("GET", f"/port/{port}/in-use").json() == {"isInUse": False}
         assert box.process.exec(f"python3 {name} {port} >{name}.log 2>&1 & echo").exit_code == 0
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while port not in ask("GET", "/port").json()["ports"]:
             assert time.monotonic() < deadline, f"nobody listens on {port}"
             time.sleep(0.1)
@@ -95,6 +105,16 @@ def test_a_request_reaches_the_server_and_not_the_key(ask, port):
 
 def test_a_long_answer_streams(ask, port):
     assert len(ask("GET", f"/proxy/{port}/").content) == 64 << 20
+
+
+@pytest.mark.parametrize("location", ["/there", "http://localhost:8123/there", "there", "./there"])
+def test_a_redirect_leads_to_the_same_server(ask, port, location):
+    assert ask("GET", f"/proxy/{port}/go?{location}", follow_redirects=True).text == "there"
+
+
+def test_a_redirect_elsewhere_is_left_alone(ask, port):
+    for location in ("https://example.com/x", "//example.com/x", "http://localhost:81230/x"):
+        assert ask("GET", f"/proxy/{port}/go?{location}").headers["Location"] == location
 
 
 def test_a_web_socket_passes(box, raw, serve):

@@ -57,7 +57,7 @@ class Calls:
 
     def end(self, session, command_id):
         """Waits for the end of a command; returns its exit code."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             code = self.get_session_command(session, command_id).exit_code
             if code is not None:

@@ -43,13 +43,11 @@ describe('commands', () => {
   ]) {
     test(`a timeout kills the whole tree: ${command}`, patience, async () => {
       const { process } = await box()
-      const started = Date.now()
       await assert.rejects(process.executeCommand(command, undefined, undefined, 1), (error) => {
         assert.ok(error instanceof DaytonaTimeoutError, String(error))
         assert.equal(error.statusCode, 408)
         return true
       })
-      assert.ok(Date.now() - started < 5_000)
       assert.doesNotMatch((await process.executeCommand('ps -eo args')).result, /982/)
     })
   }

@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
-import { apiKey, patience, sdk, sharedSandbox, toolbox } from './ground.mjs'
+import { patience, sdk, sharedSandbox, toolbox } from './ground.mjs'
 
 const { DaytonaConnectionError, DaytonaNotFoundError } = sdk
 
@@ -87,15 +88,13 @@ describe('terminals', () => {
     const sandbox = await box()
     const page = await toolbox(sandbox, 'GET', '/terminal/')
     assert.equal(page.status, 200)
-    assert.match(await page.text(), /files\/page\.js/)
-    const answer = await fetch(`${sandbox.toolboxProxyUrl}/${sandbox.id}/terminal/files/none.js`, {
-      headers: { Authorization: `Bearer ${apiKey}` },
-    })
-    assert.equal(answer.status, 404)
+    assert.match(await page.text(), /<script type="module" nonce="/)
+    assert.equal((await toolbox(sandbox, 'GET', '/terminal/none.js')).status, 404)
   })
 
   test('the screen of the page follows what programs send', patience, async () => {
-    const source = await (await toolbox(await box(), 'GET', '/terminal/files/screen.js')).text()
+    const page = '../../../crates/daemon/src/http/terminal/page/screen.js'
+    const source = await readFile(new URL(page, import.meta.url), 'utf8')
     const { Screen, colour } = await import(`data:text/javascript,${encodeURIComponent(source)}`)
     const replies = []
     const screen = new Screen(20, 5, (reply) => replies.push(reply))

@@ -6,6 +6,7 @@ mod report;
 mod machine;
 mod client;
 mod floor;
+mod ripgrep;
 mod product;
 mod latency;
 mod throughput;
@@ -13,6 +14,7 @@ mod density;
 mod daemon;
 mod transfer;
 mod bulk;
+mod search;
 mod docker;
 mod list;
 
@@ -84,6 +86,8 @@ pub(crate) enum Topic {
     Transfer,
     /// A thousand files in one call.
     Bulk,
+    /// A text and names in a hundred thousand files.
+    Search,
     /// A container engine beside it.
     Docker,
     /// Pages of fifty thousand sandboxes. Comes last: the rows stay.
@@ -101,8 +105,11 @@ impl Selection {
 }
 
 fn main() -> Result<()> {
-    if std::env::args().nth(1).as_deref() == Some(floor::ANSWER) {
-        return floor::answer();
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        Some(floor::ANSWER) => return floor::answer(),
+        Some(ripgrep::ARGUMENT) => return ripgrep::answer(&arguments.collect::<Vec<_>>()),
+        _ => {}
     }
     let args = Args::parse();
     if let Some(layer) = &args.probe {
@@ -139,6 +146,9 @@ fn measure(args: &Args, selection: &Selection, product: &Product, report: &mut R
     }
     if selection.has(Topic::Bulk) {
         bulk::measure(product, report)?;
+    }
+    if selection.has(Topic::Search) {
+        search::measure(product, report)?;
     }
     if selection.has(Topic::Transfer) {
         transfer::measure(product, args.sdk.as_deref().filter(|path| path.exists()), report)?;

@@ -4,6 +4,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod copy;
 pub(crate) mod setting;
 pub(crate) mod access;
+pub(crate) mod owner;
 pub(crate) mod telemetry;
 
 use axum::Json as Answer;
@@ -87,7 +88,8 @@ pub(crate) async fn create(
     Json(asked): Json<wire::CreateSandbox>,
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let created = sandbox::create::create(&state, &caller, asked).await?;
-    Ok(Answer(view::sandbox::full(created, &state.settings)))
+    let build_info = sandbox::build_info(&state, &created).await?;
+    Ok(Answer(wire::Sandbox { build_info, ..view::sandbox::full(created, &state.settings) }))
 }
 
 /// Returns a sandbox.
@@ -101,7 +103,9 @@ pub(crate) async fn get(
 ) -> Result<Answer<wire::Sandbox>, ApiError> {
     let found = sandbox::find(&state, &caller, segments.sandbox()).await?;
     let (inspection, awake) = tokio::join!(sandbox::inspect(&state, &found), state.engine.awake(&found));
-    Ok(Answer(view::sandbox::inspected(found, inspection, awake, &state.settings)))
+    let build_info = sandbox::build_info(&state, &found).await?;
+    let shown = view::sandbox::inspected(found, inspection, awake, &state.settings);
+    Ok(Answer(wire::Sandbox { build_info, ..shown }))
 }
 
 /// Tells what became of the packets and names that the sandbox asked for. Not part of the contract.

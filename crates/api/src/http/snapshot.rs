@@ -1,20 +1,21 @@
-//! Snapshots: list, get, delete.
+//! Snapshots: list, create, get, delete, put out of use and back.
 
 use axum::Json as Answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use daytona_wire::api::snapshot as wire;
 use daytona_wire::error::ErrorBody;
+use types::snapshot::SavedSnapshot;
 
-use crate::caller::SnapshotDeleter;
+use crate::caller::{SnapshotDeleter, SnapshotWriter};
 use crate::callers::Caller;
 use crate::error::ApiError;
-use crate::request::{Query, Segments};
+use crate::request::{Json, Query, Segments};
 use crate::snapshot::page;
 use crate::state::ApiState;
 use crate::{list, snapshot, view};
 
-/// Lists the organisation's snapshots and the general one that sandboxes start from by default.
+/// Lists the organisation's snapshots and everybody's.
 #[utoipa::path(get, operation_id = "getAllSnapshots", path = "/snapshots", tag = "snapshots", params(
     ("page" = Option<u32>, Query, description = "The page, from 1"),
     ("limit" = Option<u32>, Query, description = "The most items, 1 to 200; 100 by default"),
@@ -31,13 +32,58 @@ pub(crate) async fn list(
     let wanted = list::snapshots(&query)?;
     let known = snapshot::list(&state, &caller).await?;
     let (shown, total) = page::cut(known, &wanted);
-    let items = shown.into_iter().map(|known| view::snapshot::snapshot(known, &state.settings)).collect();
+    let builds = snapshot::builds(&state, &shown).await?;
+    let show = |saved| view::snapshot::snapshot(saved, &builds, &state.settings);
+    let items = shown.into_iter().map(show).collect();
     Ok(Answer(wire::PaginatedSnapshots {
         items,
         total,
         page: wanted.number,
         total_pages: wanted.pages(total),
     }))
+}
+
+/// Asks for a snapshot of an image or a Dockerfile. What comes of it is seen by getting it.
+#[utoipa::path(post, operation_id = "createSnapshot", path = "/snapshots", tag = "snapshots", request_body = wire::CreateSnapshot,
+    responses((status = 200, body = wire::SnapshotDto), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    SnapshotWriter(caller): SnapshotWriter,
+    Json(asked): Json<wire::CreateSnapshot>,
+) -> Result<Answer<wire::SnapshotDto>, ApiError> {
+    let created = snapshot::create(&state, &caller, asked).await?;
+    show(&state, created).await
+}
+
+/// Puts a snapshot into use again that was put out of use.
+#[utoipa::path(post, operation_id = "activateSnapshot", path = "/snapshots/{id}/activate", tag = "snapshots",
+    params(("id" = String, Path, description = "Id")),
+    responses((status = 200, body = wire::SnapshotDto), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn activate(
+    State(state): State<ApiState>,
+    SnapshotWriter(caller): SnapshotWriter,
+    segments: Segments,
+) -> Result<Answer<wire::SnapshotDto>, ApiError> {
+    let written = snapshot::activate(&state, &caller, segments.get("id")).await?;
+    show(&state, written).await
+}
+
+/// Puts a snapshot out of use. Sandboxes made from it live on.
+#[utoipa::path(post, operation_id = "deactivateSnapshot", path = "/snapshots/{id}/deactivate", tag = "snapshots",
+    params(("id" = String, Path, description = "Id")),
+    responses((status = 204), (status = "4XX", body = ErrorBody)))]
+pub(crate) async fn deactivate(
+    State(state): State<ApiState>,
+    SnapshotWriter(caller): SnapshotWriter,
+    segments: Segments,
+) -> Result<StatusCode, ApiError> {
+    snapshot::deactivate(&state, &caller, segments.get("id")).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn show(state: &ApiState, saved: SavedSnapshot) -> Result<Answer<wire::SnapshotDto>, ApiError> {
+    let builds = snapshot::builds(state, std::slice::from_ref(&saved)).await?;
+    Ok(Answer(view::snapshot::snapshot(saved, &builds, &state.settings)))
 }
 
 /// Returns a snapshot of the organisation, or a general one.
@@ -50,7 +96,7 @@ pub(crate) async fn get(
     segments: Segments,
 ) -> Result<Answer<wire::SnapshotDto>, ApiError> {
     let found = snapshot::find(&state, &caller, segments.get("id")).await?;
-    Ok(Answer(view::snapshot::snapshot(found, &state.settings)))
+    show(&state, found).await
 }
 
 /// Deletes a snapshot of the organisation. Sandboxes made from it live on.

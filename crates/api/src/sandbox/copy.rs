@@ -1,7 +1,6 @@
 //! What is made of a sandbox: forks and snapshots.
 
 use daytona_wire::api::sandbox::{CreateSandboxSnapshot, ForkSandbox};
-use store::StoreError;
 use types::SnapshotId;
 use types::sandbox::Sandbox;
 use types::snapshot::{SavedSnapshot, SnapshotState};
@@ -9,9 +8,9 @@ use types::snapshot::{SavedSnapshot, SnapshotState};
 use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::lifecycle::copy as rules;
-use crate::limits;
 use crate::sandbox::{create, row};
 use crate::state::ApiState;
+use crate::{limits, snapshot};
 
 /// Makes a sandbox whose files are those of another, and waits a while until it takes commands.
 pub(crate) async fn fork(
@@ -57,22 +56,18 @@ pub(crate) async fn capture(
     limits::new_snapshot(&asked.name)?;
     let source = rules::copyable(row::find(state, caller, reference).await?)?;
     // A name has one meaning for a tenant: none of everybody's is covered by one's own.
-    if state.runner.snapshot(&asked.name).await?.is_some() {
-        return Err(ApiError::SnapshotNameTaken { name: asked.name });
-    }
-    let snapshot = saved(state, &source, asked.name);
-    state.store.snapshot_insert(&snapshot).await.map_err(|error| match error {
-        StoreError::Taken { key, .. } => ApiError::SnapshotNameTaken { name: key },
-        error => error.into(),
-    })?;
-    let wish = |sandbox| rules::capture(sandbox, snapshot.id);
+    snapshot::must_be_free(state, &asked.name).await?;
+    let taken = saved(state, &source, asked.name);
+    let admitted = state.store.snapshot_admit(&taken, state.settings.snapshot_quota).await;
+    admitted.map_err(snapshot::refusal)?;
+    let wish = |sandbox| rules::capture(sandbox, taken.id);
     match row::change(state, caller, &source.id.to_string(), wish).await {
         Ok(written) => {
             state.engine.wake_with(written.clone());
             Ok(written)
         }
         Err(error) => {
-            state.store.snapshot_delete(snapshot.id).await?;
+            state.store.snapshot_delete(taken.id).await?;
             Err(error)
         }
     }
@@ -81,17 +76,9 @@ pub(crate) async fn capture(
 fn saved(state: &ApiState, source: &Sandbox, name: String) -> SavedSnapshot {
     let (id, now) = (SnapshotId::random(state.random.as_ref()), state.clock.now());
     SavedSnapshot {
-        id,
-        organization_id: source.organization_id,
-        name,
-        image: SavedSnapshot::image_of(id),
         state: SnapshotState::Snapshotting,
-        error_reason: None,
-        source_sandbox_id: source.id,
+        source_sandbox_id: Some(source.id),
         resources: source.resources,
-        size_bytes: 0,
-        created_at: now,
-        updated_at: now,
-        last_used_at: None,
+        ..SavedSnapshot::new(id, Some(source.organization_id), name, now)
     }
 }

@@ -2,16 +2,17 @@
 
 use daytona_wire::api::sandbox::CreateSandbox;
 use store::StoreError;
-use types::sandbox::{Observed, Sandbox};
+use types::build::{Build, BuildState, Recipe};
+use types::resource::Resources;
+use types::sandbox::{Observed, Preparation, Sandbox};
 use types::{OrganizationId, SandboxId};
 
 use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::lifecycle::{copy as rules, power, timer};
 use crate::sandbox::{network, row};
-use crate::settings::Region;
 use crate::state::ApiState;
-use crate::{limits, snapshot};
+use crate::{build, limits, snapshot, volume, warm_pool};
 
 /// Makes a sandbox and waits a while until it takes commands.
 pub(crate) async fn create(
@@ -20,6 +21,9 @@ pub(crate) async fn create(
     asked: CreateSandbox,
 ) -> Result<Sandbox, ApiError> {
     let sandbox = draft(state, caller, asked).await?;
+    if let Some(taken) = warm_pool::take(state, &sandbox).await? {
+        return Ok(taken);
+    }
     make(state, caller, sandbox).await
 }
 
@@ -29,6 +33,12 @@ pub(crate) async fn make(state: &ApiState, caller: &Caller, sandbox: Sandbox) ->
         StoreError::Taken { key, .. } => ApiError::NameTaken { name: key },
         error => error.into(),
     })?;
+    if sandbox.preparing() {
+        // A build takes as long as it takes: clients follow its words.
+        state.engine.wake_with(sandbox.clone());
+        state.store.sync().await?;
+        return Ok(sandbox);
+    }
     let sandbox = row::settle_for_good(state, sandbox).await?;
     if sandbox.observed == Observed::Error {
         let reason = sandbox.error_reason.unwrap_or_default();
@@ -50,7 +60,7 @@ async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Resul
     sandbox.user = asked.user.clone().unwrap_or_default();
     limits::user(&sandbox.user)?;
     sandbox.intervals = limits::intervals(&asked, settings)?;
-    sandbox.region = region(asked.target.as_deref(), &settings.region)?;
+    sandbox.region = limits::region(asked.target.as_deref(), settings)?;
     sandbox.network = network::fresh(&asked)?;
     sandbox.env = asked.env.clone().unwrap_or_default();
     limits::env(&sandbox.env)?;
@@ -65,10 +75,33 @@ async fn draft(state: &ApiState, caller: &Caller, asked: CreateSandbox) -> Resul
         rules::link(&owner, sandbox.intervals.auto_delete)?;
         sandbox.linked_id = Some(owner.id);
     }
+    sandbox.volumes = volume::mounts(state, caller, asked.volumes.as_deref().unwrap_or_default()).await?;
     let snapshot = asked.snapshot.as_deref().filter(|name| !name.is_empty());
+    if let Some(info) = asked.build_info.clone() {
+        let refused = |other: &str| {
+            ApiError::invalid(format!("Cannot specify a {other} when using a build info entry"))
+        };
+        if snapshot.is_some() {
+            return Err(refused("snapshot"));
+        }
+        if sandbox.linked_id.is_some() {
+            return Err(refused("linked sandbox"));
+        }
+        sandbox.resources = limits::resources(&asked, Resources::default(), settings)?;
+        return built(state, sandbox, build::dockerfile(info)?).await;
+    }
     let snapshot = snapshot::resolve(state, caller, snapshot.unwrap_or(&settings.default_snapshot)).await?;
     sandbox.resources = limits::resources(&asked, snapshot.resources, settings)?;
     Ok(Sandbox { snapshot: snapshot.name, image: snapshot.image, ..sandbox })
+}
+
+/// Lets a sandbox start from what a Dockerfile makes; the same Dockerfile as before makes nothing new.
+async fn built(state: &ApiState, sandbox: Sandbox, recipe: Recipe) -> Result<Sandbox, ApiError> {
+    let build = build::want(state, sandbox.organization_id, recipe).await?;
+    let known = if build.state == BuildState::Done { BuildState::Done } else { BuildState::Pending };
+    let preparation = Some(Preparation { build_id: build.id, state: known });
+    let (snapshot, image) = (build.reference(), Build::image_of(build.id));
+    Ok(Sandbox { snapshot, image, preparation, ..sandbox })
 }
 
 /// Returns a sandbox that is to be made, with an id, secrets and a time of its own and nothing else. Without a name it is
@@ -85,10 +118,3 @@ pub(crate) fn blank(
     Ok(Sandbox { name, ..blank })
 }
 
-fn region(target: Option<&str>, region: &Region) -> Result<String, ApiError> {
-    match target {
-        None | Some("") => Ok(region.id.clone()),
-        Some(target) if target == region.id || target == region.name => Ok(region.id.clone()),
-        Some(target) => Err(ApiError::invalid(format!("Region {target} not found"))),
-    }
-}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use types::quota::Usage;
-use types::sandbox::{Observed, Sandbox};
+use types::sandbox::{Desired, Observed, Sandbox};
 
 use crate::callers::Caller;
 use crate::error::ApiError;
@@ -54,6 +54,9 @@ pub(crate) async fn change_found(
         let wanted = change(current.clone())?;
         if wanted == current {
             return Ok(current);
+        }
+        if current.warm_pool_id.is_some() && wanted.desired != Desired::Destroyed {
+            return Err(ApiError::WaitsInPool { id: current.id.to_string() });
         }
         let quota = state.settings.quota.of_growth(Usage::by(&current), Usage::by(&wanted));
         let wanted = Sandbox { updated_at: state.clock.now(), ..wanted };

@@ -1,16 +1,7 @@
 //! Which snapshots a list shows, and in which order: pure.
 
-use types::snapshot::{SavedSnapshot, Snapshot};
-use types::{SnapshotId, Timestamp};
-
-/// A snapshot that a caller can see.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Known {
-    /// One of the caller's organisation.
-    Own(SavedSnapshot),
-    /// One that every organisation may use.
-    General(Snapshot),
-}
+use types::Timestamp;
+use types::snapshot::SavedSnapshot;
 
 /// Which snapshots; an empty filter lets all through.
 #[derive(Debug, Clone, Default)]
@@ -56,53 +47,40 @@ impl Page {
     }
 }
 
-impl Known {
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Own(saved) => &saved.name,
-            Self::General(snapshot) => &snapshot.name,
-        }
-    }
+fn passes(snapshot: &SavedSnapshot, filter: &Filter) -> bool {
+    let source = snapshot.source_sandbox_id.map(|id| id.to_string());
+    let named = filter.name.as_ref();
+    named.is_none_or(|part| snapshot.name.to_lowercase().contains(&part.to_lowercase()))
+        && (filter.source_sandbox_id.is_none() || filter.source_sandbox_id == source)
+}
 
-    fn passes(&self, filter: &Filter) -> bool {
-        let source = match self {
-            Self::Own(saved) => Some(saved.source_sandbox_id.to_string()),
-            Self::General(_) => None,
-        };
-        let named = filter.name.as_ref();
-        named.is_none_or(|part| self.name().to_lowercase().contains(&part.to_lowercase()))
-            && (filter.source_sandbox_id.is_none() || filter.source_sandbox_id == source)
-    }
-
-    /// What two are compared by: text, then moment. Only one of the two is used by an order.
-    fn key(&self, order: Order) -> (&str, Option<Timestamp>) {
-        match (self, order) {
-            (_, Order::Name) => (self.name(), None),
-            (Self::Own(saved), Order::State) => (saved.state.as_str(), None),
-            (Self::Own(saved), Order::LastUsedAt) => ("", saved.last_used_at),
-            (Self::Own(saved), Order::CreatedAt) => ("", Some(saved.created_at)),
-            (Self::General(_), _) => ("", None),
-        }
+/// What two are compared by: text, then moment. Only one of the two is used by an order.
+fn key(snapshot: &SavedSnapshot, order: Order) -> (&str, Option<Timestamp>) {
+    match order {
+        Order::Name => (&snapshot.name, None),
+        Order::State => (snapshot.state.as_str(), None),
+        Order::LastUsedAt => ("", snapshot.last_used_at),
+        Order::CreatedAt => ("", Some(snapshot.created_at)),
     }
 }
 
-/// Filters and orders: general ones last, then those without a value, whatever the direction; the name decides between equals.
-fn arrange(known: Vec<Known>, filter: &Filter, order: Order, descending: bool) -> Vec<Known> {
-    let mut chosen: Vec<Known> = known.into_iter().filter(|known| known.passes(filter)).collect();
+/// Filters and orders: everybody's last, then those without a value, whatever the direction; the name decides between
+/// equals.
+fn arrange(known: Vec<SavedSnapshot>, filter: &Filter, order: Order, descending: bool) -> Vec<SavedSnapshot> {
+    let mut chosen: Vec<_> = known.into_iter().filter(|snapshot| passes(snapshot, filter)).collect();
     chosen.sort_by(|left, right| {
-        let is_last = |known: &Known| {
-            let lacks = order == Order::LastUsedAt && known.key(order).1.is_none();
-            (matches!(known, Known::General(_)), lacks)
+        let is_last = |snapshot: &SavedSnapshot| {
+            (snapshot.is_general(), order == Order::LastUsedAt && snapshot.last_used_at.is_none())
         };
-        let compared = left.key(order).cmp(&right.key(order));
+        let compared = key(left, order).cmp(&key(right, order));
         let directed = if descending { compared.reverse() } else { compared };
-        is_last(left).cmp(&is_last(right)).then(directed).then_with(|| left.name().cmp(right.name()))
+        is_last(left).cmp(&is_last(right)).then(directed).then_with(|| left.name.cmp(&right.name))
     });
     chosen
 }
 
 /// Returns a page, and how many there are on all pages.
-pub(crate) fn cut(known: Vec<Known>, page: &Page) -> (Vec<Known>, usize) {
+pub(crate) fn cut(known: Vec<SavedSnapshot>, page: &Page) -> (Vec<SavedSnapshot>, usize) {
     let all = arrange(known, &page.filter, page.order, page.descending);
     let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
     let before = usize::try_from(page.number.saturating_sub(1)).unwrap_or(usize::MAX).saturating_mul(limit);
@@ -110,54 +88,35 @@ pub(crate) fn cut(known: Vec<Known>, page: &Page) -> (Vec<Known>, usize) {
     (all.into_iter().skip(before).take(limit).collect(), total)
 }
 
-/// Returns the id that a general snapshot is shown under: always the same for a name, and no saved one's.
-pub(crate) fn general_id(name: &str) -> SnapshotId {
-    let hash = store::api_key::hash(&format!("general snapshot {name}"));
-    let start = hash.get(..32).and_then(|digits| u128::from_str_radix(digits, 16).ok()).unwrap_or_default();
-    // Version 8 and the usual variant: a UUID whose other bits are the maker's own.
-    let versioned = (start & !(0xf << 76)) | (0x8 << 76);
-    SnapshotId::from_u128((versioned & !(0b11 << 62)) | (0b10 << 62))
-}
-
 #[cfg(test)]
 mod tests {
-    use types::resource::Resources;
     use types::snapshot::SnapshotState;
-    use types::{OrganizationId, SandboxId};
+    use types::{OrganizationId, SandboxId, SnapshotId};
 
     use super::*;
 
-    fn own(name: &str, created: i64, used: Option<i64>, state: SnapshotState) -> Known {
+    fn own(name: &str, created: i64, used: Option<i64>, state: SnapshotState) -> SavedSnapshot {
         let at = |second| Timestamp::from_second(second).unwrap();
-        let id = SnapshotId::from_u128(1);
-        Known::Own(SavedSnapshot {
-            id,
-            organization_id: OrganizationId::from_u128(1),
-            name: name.to_owned(),
-            image: SavedSnapshot::image_of(id),
+        let owner = Some(OrganizationId::from_u128(1));
+        SavedSnapshot {
             state,
-            error_reason: None,
-            source_sandbox_id: SandboxId::from_u128(u128::try_from(created).unwrap()),
-            resources: Resources::default(),
-            size_bytes: 0,
-            created_at: at(created),
-            updated_at: at(created),
+            source_sandbox_id: Some(SandboxId::from_u128(u128::try_from(created).unwrap())),
             last_used_at: used.map(at),
-        })
+            ..SavedSnapshot::new(SnapshotId::from_u128(1), owner, name.to_owned(), at(created))
+        }
     }
 
     fn names(filter: &Filter, order: Order, descending: bool) -> String {
-        let general =
-            Snapshot { name: "Zero".to_owned(), image: "zero".to_owned(), resources: Resources::default() };
+        let general = own("Zero", 9, Some(90), SnapshotState::Active);
         let all = vec![
-            Known::General(general),
+            SavedSnapshot { organization_id: None, source_sandbox_id: None, ..general },
             own("b", 1, Some(30), SnapshotState::Active),
             own("a", 2, None, SnapshotState::Snapshotting),
             own("d", 3, Some(10), SnapshotState::Error),
             own("c", 4, None, SnapshotState::Active),
         ];
         let chosen = arrange(all, filter, order, descending);
-        chosen.iter().map(Known::name).collect::<Vec<_>>().join(" ")
+        chosen.iter().map(|snapshot| snapshot.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -191,14 +150,5 @@ mod tests {
             let filter = Filter { name: name.map(str::to_owned), source_sandbox_id };
             assert_eq!(names(&filter, Order::Name, false), expected, "{filter:?}");
         }
-    }
-
-    #[test]
-    fn a_general_id_is_a_uuid_of_its_own_kind() {
-        let text = general_id("default").to_string();
-        assert_eq!(text.as_bytes()[14], b'8', "{text}");
-        assert!(matches!(text.as_bytes()[19], b'8' | b'9' | b'a' | b'b'), "{text}");
-        assert_eq!(general_id("default"), general_id("default"));
-        assert_ne!(general_id("default"), general_id("other"));
     }
 }

@@ -9,11 +9,12 @@ use types::sandbox::{Failure, Sandbox};
 use crate::lifecycle::power;
 use crate::moment;
 use crate::settings::Settings;
+use crate::view;
 
 /// The contract's word for our class of isolation.
 const CLASS: &str = "container";
 /// What the contract calls the image's own user.
-const IMAGE_USER: &str = "daytona";
+pub(crate) const IMAGE_USER: &str = "daytona";
 
 /// Shows a sandbox in full.
 pub fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
@@ -52,9 +53,11 @@ pub fn full(sandbox: Sandbox, settings: &Settings) -> wire::Sandbox {
         auto_destroy_at: sandbox.destroy_at.map(moment::write),
         queue_timeout: sandbox.queue_timeout.map(minutes),
         queue_timed_out_at: sandbox.queue_timed_out_at.map(moment::write),
+        warm_pool_id: sandbox.warm_pool_id.map(|id| id.to_string()),
+        build_info: None,
         linked_sandbox_id: sandbox.linked_id.map(|id| id.to_string()),
         parent_id: sandbox.parent_id.map(|id| id.to_string()),
-        volumes: Vec::new(),
+        volumes: sandbox.volumes.into_iter().map(view::volume::mount).collect(),
         sandbox_class: CLASS.to_owned(),
         created_at: moment::write(sandbox.created_at),
         updated_at: moment::write(sandbox.updated_at),
@@ -106,6 +109,7 @@ pub(crate) fn item(sandbox: Sandbox, settings: &Settings) -> wire::SandboxListIt
         auto_destroy_at: sandbox.destroy_at.map(moment::write),
         queue_timeout: sandbox.queue_timeout.map(minutes),
         queue_timed_out_at: sandbox.queue_timed_out_at.map(moment::write),
+        warm_pool_id: sandbox.warm_pool_id.map(|id| id.to_string()),
         created_at: moment::write(sandbox.created_at),
         updated_at: moment::write(sandbox.updated_at),
         last_activity_at: moment::write(sandbox.last_activity_at),

@@ -72,7 +72,7 @@ async fn the_first_login_makes_a_user_and_an_organisation() {
         ("personal", json!(true)),
         ("createdBy", json!("auth0|ada")),
         ("suspended", json!(false)),
-        ("suspendedAt", Value::Null),
+        ("suspendedAt", json!("1970-01-01T00:00:00.000Z")),
         ("defaultRegionId", json!("us")),
         ("maxCpuPerSandbox", json!(4)),
     ] {

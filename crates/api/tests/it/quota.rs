@@ -37,6 +37,28 @@ async fn assert_becomes(api: &TestApi, name: &str, state: &str) {
     panic!("{name} is {seen}, not {state}");
 }
 
+#[tokio::test]
+async fn a_sandbox_tells_whose_it_is_and_what_its_owner_may_use() {
+    let api = bounded(Quota { cpu: Some(7), ..Quota::default() }).await;
+    let made = sandbox(&api, "box").await;
+    let owner = api.call("GET", "/api/sandbox/box/organization", Value::Null).await;
+    assert_eq!((owner.status.as_u16(), owner.text("id")), (200, made.text("organizationId")));
+    assert_eq!(owner.text("suspensionReason"), "");
+    let quota = api.call("GET", "/api/sandbox/box/region-quota", Value::Null).await.json();
+    for (field, value) in [
+        ("organizationId", json!(made.text("organizationId"))),
+        ("regionId", json!(made.text("target"))),
+        ("sandboxClass", json!("container")),
+        ("totalCpuQuota", json!(7)),
+        ("totalMemoryQuota", json!(u32::MAX)),
+        ("totalGpuQuota", json!(0)),
+        ("maxCpuPerSandbox", json!(4)),
+        ("maxSandboxLifespan", Value::Null),
+    ] {
+        assert_eq!(quota[field], value, "{field}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_fifty_creates_at_once_ten_are_let_in() {
     let api = std::sync::Arc::new(bounded(Quota { memory_gib: Some(21), ..Quota::default() }).await);

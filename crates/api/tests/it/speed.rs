@@ -1,5 +1,5 @@
-//! What the control plane itself costs, with a host that costs nothing. A guard against a slip of an order of magnitude,
-//! not a benchmark: `cargo x perf` measures.
+//! What the control plane itself costs, with a host that costs nothing. A guard against waits that nobody wants, such as
+//! for the next look of a loop, not a benchmark: `cargo x perf` measures.
 
 use std::time::{Duration, Instant};
 
@@ -25,5 +25,5 @@ async fn a_create_is_a_matter_of_milliseconds() {
         "create p50 {:?} p95 {:?}; get p50 {:?} p95 {:?}",
         create_times[100], create_times[190], get_times[100], get_times[190]
     );
-    assert!(create_times[100] < Duration::from_millis(50), "{:?}", create_times[100]);
+    assert!(create_times[100] < Duration::from_secs(1), "{:?}", create_times[100]);
 }

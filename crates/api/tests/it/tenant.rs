@@ -10,7 +10,7 @@ use types::OrganizationId;
 use types::api_key::Permission;
 
 /// Every operation on one sandbox, with a body that would be accepted.
-const OPERATIONS: [(&str, &str, &str); 36] = [
+const OPERATIONS: [(&str, &str, &str); 40] = [
     ("GET", "", ""),
     ("DELETE", "", ""),
     ("POST", "/start", ""),
@@ -46,6 +46,10 @@ const OPERATIONS: [(&str, &str, &str); 36] = [
     ("GET", "/telemetry/traces?from=2026-11-22T04:00:00Z&to=2026-11-22T05:00:00Z", ""),
     ("GET", "/telemetry/traces/abc", ""),
     ("GET", "/toolbox-proxy-url", ""),
+    ("GET", "/build-logs-url", ""),
+    ("GET", "/build-logs", ""),
+    ("GET", "/organization", ""),
+    ("GET", "/region-quota", ""),
     ("HEAD", "", ""),
 ];
 

@@ -33,7 +33,7 @@ pub(crate) fn at_rest(serving: &Serving) -> Vec<Value> {
 
 /// Waits until the host holds exactly what `items` say; the kernel takes some things away a moment later.
 pub(crate) fn agree(home: &Path, items: &[Value]) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let wrong = differences(home, items);
         if wrong.is_empty() {

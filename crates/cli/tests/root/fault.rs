@@ -29,7 +29,7 @@ fn refused(serving: &Serving, method: &str, path: &str, body: &Value) -> String 
 fn create_refused(serving: &Serving) -> String {
     let known = list(serving).len();
     let message = refused(serving, "POST", "/api/sandbox", &json!({}));
-    for _ in 0..500 {
+    for _ in 0..3000 {
         if list(serving).len() == known {
             return message;
         }
@@ -48,7 +48,7 @@ fn list(serving: &Serving) -> Vec<Value> {
 /// Waits until a sandbox is in a state, and returns its reason.
 fn wait_for(serving: &Serving, id: &str, state: &str) -> String {
     let mut last = Value::Null;
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         last = serving.ask("GET", &format!("/api/sandbox/{id}"), &json!({})).unwrap().1;
         if last.get("state").and_then(Value::as_str) == Some(state) {
             return last.get("errorReason").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -62,7 +62,7 @@ fn wait_for(serving: &Serving, id: &str, state: &str) -> String {
 fn delete(serving: &Serving, id: &str) {
     let (status, answer) = serving.ask("DELETE", &format!("/api/sandbox/{id}"), &json!({})).unwrap();
     assert_eq!(status, 200, "{answer}");
-    for _ in 0..1000 {
+    for _ in 0..3000 {
         if serving.ask("GET", &format!("/api/sandbox/{id}"), &json!({})).unwrap().0 == 404 {
             return;
         }

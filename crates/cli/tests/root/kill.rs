@@ -133,7 +133,7 @@ fn leave(serving: Serving, home: &Path, before: &testkit::census::Census) {
     agree(home, &[]);
     serving.stop();
     let gone = || census(home) == *before;
-    for _ in 0..100 {
+    for _ in 0..600 {
         if gone() {
             break;
         }

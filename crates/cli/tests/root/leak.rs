@@ -107,7 +107,7 @@ fn two_hundred_rounds_leave_nothing() {
     serving.delete_all();
     agree(home.path(), &[]);
     serving.stop();
-    for _ in 0..100 {
+    for _ in 0..600 {
         if census(home.path()) == before {
             break;
         }

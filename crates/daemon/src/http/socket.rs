@@ -8,6 +8,8 @@ use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 
 /// The longest frame that a client may send, and that one is sent: one official client takes no more than 4 MiB.
 pub const FRAME_BYTES: usize = 1024 * 1024;
+/// How long a client that takes nothing may take to hear how its connection ends.
+pub const HEAR_WITHIN: Duration = Duration::from_mins(1);
 /// How long a client has to answer a close before the connection is dropped.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -30,14 +32,16 @@ pub fn prepare(upgrade: WebSocketUpgrade, headers: &HeaderMap) -> WebSocketUpgra
     }
 }
 
-/// Ends a connection with a code and a reason of at most 123 bytes (RFC 6455 §7.4), and waits for the client's answer.
+/// Ends a connection with a code and a reason of at most 123 bytes (RFC 6455 §7.4), and waits for the client's answer; not
+/// for ever for either.
 pub async fn close(mut socket: WebSocket, code: u16, reason: &str) {
     let mut end = reason.len().min(123);
     while !reason.is_char_boundary(end) {
         end -= 1;
     }
     let reason = reason.get(..end).unwrap_or_default().into();
-    if socket.send(Message::Close(Some(CloseFrame { code, reason }))).await.is_err() {
+    let said = socket.send(Message::Close(Some(CloseFrame { code, reason })));
+    if !matches!(tokio::time::timeout(HEAR_WITHIN, said).await, Ok(Ok(()))) {
         return;
     }
     // Until the client has answered or gone: a connection that is dropped at once may lose its last frames.
@@ -48,6 +52,36 @@ pub async fn close(mut socket: WebSocket, code: u16, reason: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Time passes as soon as nobody has anything to do.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_is_not_waited_for_for_ever() {
+        let (gone, is_gone) = tokio::sync::oneshot::channel();
+        let gone = std::sync::Arc::new(std::sync::Mutex::new(Some(gone)));
+        let answer = move |upgrade: WebSocketUpgrade| {
+            let gone = gone.lock().expect("lock").take();
+            std::future::ready(upgrade.on_upgrade(async move |mut socket| {
+                // More than fits on the way to the client: from now on nothing does.
+                let much = socket.send(Message::Binary(vec![0; 64 * 1024].into()));
+                let _ = tokio::time::timeout(Duration::from_secs(1), much).await;
+                close(socket, 1000, "").await;
+                let _ = gone.map(|gone| gone.send(()));
+            }))
+        };
+        let router = axum::Router::new().route("/", axum::routing::get(answer));
+        let (mut client, server) = tokio::io::duplex(1024);
+        let service = hyper_util::service::TowerToHyperService::new(router);
+        let server = hyper::server::conn::http1::Builder::new()
+            .serve_connection(hyper_util::rt::TokioIo::new(server), service)
+            .with_upgrades();
+        let server = tokio::spawn(server);
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        tokio::io::AsyncWriteExt::write_all(&mut client, request).await.expect("ask");
+        let waited = tokio::time::timeout(HEAR_WITHIN * 2, is_gone).await;
+        waited.expect("the client was given up").expect("by the server itself");
+        drop((client, server));
+    }
 
     #[test]
     fn offers_come_in_one_header_or_in_several() {

@@ -5,7 +5,6 @@ use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::net::UnixStream;
 use tokio::net::unix::pipe;
 
@@ -63,8 +62,8 @@ impl Worker {
             extra: vec![theirs.into(), memory_file("interpreter", SCRIPT.as_bytes())?],
         };
         let input = std::fs::File::open("/dev/null").map_err(failed("open /dev/null"))?;
-        let (stdout, stdout_writer) = Stream::open()?;
-        let (stderr, stderr_writer) = Stream::open()?;
+        let (stdout, stdout_writer) = Stream::open(executor)?;
+        let (stderr, stderr_writer) = Stream::open(executor)?;
         let descriptors = [input.as_fd(), stdout_writer.as_fd(), stderr_writer.as_fd()];
         let child = executor.launch(&launch, descriptors, false)?;
         let socket = ours.set_nonblocking(true).and_then(|()| UnixStream::from_std(ours));
@@ -183,11 +182,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    fn open() -> Result<(Self, OwnedFd), DaemonError> {
-        let failed = |step| move |source: io::Error| DaemonError::Execution { step, source };
-        let (reader, writer) =
-            pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("open a pipe")(error.into()))?;
-        let pipe = pipe::Receiver::from_owned_fd(reader).map_err(failed("watch a pipe"))?;
+    fn open(executor: &Executor) -> Result<(Self, OwnedFd), DaemonError> {
+        let failed = |source| DaemonError::Execution { step: "watch a pipe", source };
+        let (reader, writer) = executor.pipe()?;
+        let pipe = pipe::Receiver::from_owned_fd(reader).map_err(failed)?;
         Ok((Self { pipe, decoder: Decoder::default(), is_open: true }, writer))
     }
 

@@ -77,6 +77,8 @@ pub struct Refusal {
 /// Answers what a language server asks its client; it may wait for ever otherwise. Nobody is there to decide anything, so
 /// every setting is as the server has it and nothing is changed on its behalf.
 pub fn answer(id: &RawValue, method: &str, params: Option<&RawValue>, folders: &Value) -> Value {
+    // What came may be what no value holds, such as 1e999; whoever asks like that is answered without his number.
+    let id: Value = serde_json::from_str(id.get()).unwrap_or_default();
     let result = match method {
         "workspace/configuration" => {
             #[derive(Default, Deserialize)]
@@ -302,6 +304,7 @@ mod tests {
             assert!(answer["result"].is_null() && answer.get("error").is_none(), "{answer}");
         }
         assert_eq!(ask("no/such", "{}")["error"]["code"], METHOD_NOT_FOUND);
+        assert_eq!(answer(&raw("1e999"), "no/such", None, &folders)["id"], Value::Null);
         let text_id = answer(&raw("\"x\""), "window/showDocument", None, &folders);
         assert_eq!((&text_id["id"], &text_id["result"]["success"]), (&json!("x"), &json!(false)));
     }

@@ -26,6 +26,9 @@ const KNOWN: [&str; 6] = ["bash", "sh", "dash", "ash", "ksh", "mksh"];
 const GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked at meanwhile.
 const POLL: Duration = Duration::from_millis(20);
+/// After how long it is first looked at whether the shell passes over what it reads, and how often at least.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// Returns the shell for sessions: the usual one if it reads the usual language.
 pub fn for_sessions(shell: &str) -> &str {
@@ -39,7 +42,24 @@ pub struct Shell {
     child: Child,
     script: pipe::Sender,
     control: Control,
+    dialect: Dialect,
     number: u64,
+}
+
+/// What the lines that drive a shell are written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// Functions come before all else, and `builtin` leads past them.
+    Bash,
+    /// Functions come before what is not special (POSIX.1-2017, 2.9.1), and nothing but a special command leads past them.
+    Posix,
+}
+
+impl Dialect {
+    fn of(shell: &str) -> Self {
+        let name = Path::new(shell).file_name().and_then(|name| name.to_str());
+        if name == Some("bash") { Self::Bash } else { Self::Posix }
+    }
 }
 
 /// What a shell's work ended with.
@@ -73,11 +93,12 @@ impl Shell {
         let (control, control_writer) = open().map_err(failed)?;
         let null = std::fs::File::options().read(true).write(true).open("/dev/null");
         let null = OwnedFd::from(null.map_err(failed)?);
+        let dialect = Dialect::of(&launch.path);
         launch.extra = vec![control_writer];
         let child = executor.launch(&launch, [script_reader.as_fd(), null.as_fd(), null.as_fd()], false)?;
         let script = pipe::Sender::from_owned_fd(script).map_err(failed)?;
         let control = Control::new(pipe::Receiver::from_owned_fd(control).map_err(failed)?);
-        Ok(Self { child, script, control, number: 0 })
+        Ok(Self { child, script, control, dialect, number: 0 })
     }
 
     /// Waits for the shell to end while it has nothing to do.
@@ -134,18 +155,24 @@ impl Shell {
         let outputs = Outputs::new(Arc::clone(command), outputs);
         tokio::spawn(outputs.collect(ended, Arc::clone(&ground.stock), ground.is_gone.clone()));
         // A shell that is gone does not read it, which is found out below.
-        let _ = self.script.write_all(script(number, names, command.takes_input).as_bytes()).await;
+        let script = script(self.dialect, number, names, command.takes_input);
+        let _ = self.script.write_all(script.as_bytes()).await;
         let (told, over) = tokio::select! {
             biased;
             exit_code = self.control.ended(number) => (Some(exit_code), None),
             exit_code = self.child.wait() => (self.control.poll(number), Some(Over::Ended(exit_code))),
             _ = ground.is_asked.wait_for(|is_asked| *is_asked) => (None, Some(Over::Asked)),
+            () = passed_over(&self.script) => (self.control.poll(number), None),
         };
-        let exit_code = match (told, &over) {
+        let (exit_code, over) = match (told, over) {
             // It may have told just before it ended.
-            (Some(exit_code), _) => exit_code,
-            (None, Some(Over::Ended(exit_code))) => *exit_code,
-            (None, _) => self.end().await,
+            (Some(exit_code), over) => (exit_code, over),
+            (None, Some(Over::Ended(exit_code))) => (exit_code, Some(Over::Ended(exit_code))),
+            (None, Some(Over::Asked)) => (self.end().await, Some(Over::Asked)),
+            (None, None) => {
+                let exit_code = self.end().await;
+                (exit_code, Some(Over::Ended(exit_code)))
+            }
         };
         if let Some(Over::Ended(exit_code)) = over {
             // Known before the command's end is, so that nobody hands over another.
@@ -179,16 +206,43 @@ fn connect(
     Ok(([output.map_err(failed)?, errors.map_err(failed)?], input))
 }
 
+/// Waits until the shell has read on behind a command: if it has not told of the command's end by then, it never will.
+/// `set -n` makes a shell read and do nothing, for example.
+///
+/// Shells may have read ahead what was there when the command began, but not what is written later.
+async fn passed_over(script: &pipe::Sender) {
+    tokio::time::sleep(LOOK_AFTER).await;
+    if !matches!(script.try_write(b"\n"), Ok(1)) {
+        return std::future::pending().await;
+    }
+    let mut pause = LOOK_AFTER;
+    while !matches!(rustix::io::ioctl_fionread(script), Ok(0)) {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LOOK_EVERY);
+    }
+}
+
 /// Returns what the shell reads for one command: two lines, so that the second is read whatever happened in the first.
 ///
 /// `command` takes what is special from `.`: in some shells a mistake in a special command is the shell's end. The
-/// backslashes pass over aliases. Descriptor 3 is closed to the command.
-fn script(number: u64, names: &Names, takes_input: bool) -> String {
+/// backslashes pass over aliases. Functions named `command` are passed over by `builtin`; where that is unknown they are
+/// forgotten. Descriptor 3 is closed to the command.
+fn script(dialect: Dialect, number: u64, names: &Names, takes_input: bool) -> String {
     let text = names.text();
     let [input, output, errors] = names.streams();
     let input = if takes_input { input } else { "/dev/null".into() };
+    let (start, end) = match dialect {
+        Dialect::Bash => ("\\builtin command .", format!("\\builtin printf '%s %s\\n' {number} \"$?\" >&3")),
+        Dialect::Posix => (
+            "\\unset -f command || \\:; \\command .",
+            // The exit code is read before anything else is done.
+            format!(
+                "\\eval \"\\\\unset -f command || \\\\:; \\\\command printf '%s %s\\\\n' {number} $?\" >&3"
+            ),
+        ),
+    };
     format!(
-        "\\command . '{}' <'{}' >'{}' 2>'{}' 3>&-\n\\command printf '%s %s\\n' {number} \"$?\" >&3\n",
+        "{start} '{}' <'{}' >'{}' 2>'{}' 3>&-\n{end}\n",
         text.display(),
         input.display(),
         output.display(),
@@ -199,6 +253,69 @@ fn script(number: u64, names: &Names, takes_input: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Runs commands in a shell of this machine; returns what it tells of their ends.
+    fn told(shell: &[&str], dialect: Dialect, commands: &[&str]) -> String {
+        let directory = tempfile::tempdir().expect("directory");
+        let control = directory.path().join("control");
+        let mut text = String::new();
+        let mut exchanges = Vec::new();
+        for (number, command) in commands.iter().enumerate() {
+            let token = types::random::hex_token(&types::SystemRandom, 16);
+            let exchange = exchange::open(&token, command, false).expect("exchange");
+            text += &script(dialect, number as u64, &exchange.names, false);
+            exchanges.push(exchange);
+        }
+        let file = directory.path().join("script");
+        std::fs::write(&file, text).expect("script");
+        let ended = std::process::Command::new("sh")
+            .args(["-c", r#"exec "$@" 3>"$0""#])
+            .arg(&control)
+            .args(shell)
+            .stdin(std::fs::File::open(&file).expect("script"))
+            .output()
+            .expect("sh");
+        for exchange in exchanges {
+            exchange.names.remove();
+        }
+        assert_eq!(String::from_utf8_lossy(&ended.stderr), "", "{shell:?}");
+        std::fs::read_to_string(&control).expect("control")
+    }
+
+    #[test]
+    fn no_function_and_no_mistake_keeps_a_shell_from_telling() {
+        let shells: [(&[&str], Dialect); 6] = [
+            (&["bash"], Dialect::Bash),
+            (&["bash", "--posix"], Dialect::Posix),
+            (&["dash"], Dialect::Posix),
+            (&["busybox", "sh"], Dialect::Posix),
+            (&["mksh"], Dialect::Posix),
+            (&["ksh"], Dialect::Posix),
+        ];
+        for (shell, dialect) in shells {
+            if std::process::Command::new(shell[0]).args(["-c", ":"]).output().is_err() {
+                println!("skipped: {} is not installed on this machine", shell[0]);
+                continue;
+            }
+            let commands = [
+                "command() { :; }",
+                "(exit 5)",
+                "if then fi",
+                "printf() { :; }; command() { return 9; }; false",
+                "set -eu; alias command=false; alias printf=false",
+                "(exit 0)",
+            ];
+            let told = told(shell, dialect, &commands);
+            let codes: Vec<&str> = told.lines().filter_map(|line| line.split(' ').nth(1)).collect();
+            assert_eq!(codes.len(), commands.len(), "{shell:?}: {told}");
+            assert_ne!(codes[2], "0", "{shell:?}: {told}");
+            assert_eq!([codes[0], codes[1], codes[3], codes[5]], ["0", "5", "1", "0"], "{shell:?}: {told}");
+        }
+        let posix = ["unset() { :; }; builtin() { :; }", "(exit 4)"];
+        let special = ["eval() { :; }; unset() { :; }; printf() { :; }", "(exit 4)"];
+        assert_eq!(told(&["bash"], Dialect::Bash, &special).lines().last(), Some("1 4"));
+        assert_eq!(told(&["sh"], Dialect::Posix, &posix).lines().last(), Some("1 4"));
+    }
 
     #[test]
     fn a_shell_of_another_language_is_not_used() {

@@ -21,14 +21,14 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running daemon; dropping it ends it and everything it started.
 pub(crate) struct TestDaemon {
     pub(crate) child: Child,
     pub(crate) directory: TempDir,
     pub(crate) ready: String,
-    socket: PathBuf,
+    pub(crate) socket: PathBuf,
 }
 
 /// An answer, read to its end.

@@ -28,7 +28,7 @@ fn the_committed_document_is_the_generated_one() {
     let generated = daemon::http::openapi::document().expect("document");
     assert!(
         committed == generated,
-        "openapi/toolbox.json is stale: run `cargo run -p daemon -- openapi > openapi/toolbox.json` and commit it"
+        "openapi/toolbox.json is stale: run `cargo run -p daemon --example openapi > openapi/toolbox.json` and commit it"
     );
 }
 

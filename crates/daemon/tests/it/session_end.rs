@@ -33,6 +33,26 @@ async fn a_shell_that_ends_is_told_with_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_function_of_any_name_is_a_commands_own_business() {
+    let daemon = TestDaemon::start();
+    daemon.session("s").await;
+    let functions = "command() { :; }; printf() { :; }; echo() { builtin echo mine; }; KEPT=1; (exit 3)";
+    assert_eq!(daemon.session_run("s", functions).await.0, 3);
+    assert_eq!(daemon.session_run("s", "cat /dev/null; (exit 4)").await.0, 4);
+    assert_eq!(daemon.session_run("s", "test \"$KEPT\" = 1").await.0, 0);
+}
+
+#[tokio::test]
+async fn a_shell_that_only_reads_on_is_ended() {
+    let daemon = TestDaemon::start();
+    daemon.session("s").await;
+    // A command that takes longer than it is looked at is none of these.
+    assert_eq!(daemon.session_run("s", "sleep 3; (exit 2)").await.0, 2);
+    assert_eq!(daemon.session_run("s", "echo before; set -n").await.1, "before\n");
+    daemon.session_call("s", json!({"command": "true"})).await.error(410, "SESSION_ENDED");
+}
+
+#[tokio::test]
 async fn commands_that_wait_for_a_shell_that_ends_are_refused() {
     let daemon = TestDaemon::start();
     daemon.session("s").await;
@@ -106,11 +126,11 @@ async fn what_does_not_listen_is_killed() {
 
 #[tokio::test]
 async fn a_delete_that_is_given_up_is_done_all_the_same() {
-    let daemon = TestDaemon::start();
+    let daemon = TestDaemon::start_with(|settings| settings.grace_ms = 6_000);
     daemon.session("s").await;
     daemon.session_run("s", "trap '' TERM; sleep 8274@@.1 &").await;
     let given_up = tokio::time::timeout(
-        std::time::Duration::from_millis(100),
+        std::time::Duration::from_secs(2),
         daemon.call("DELETE", "/process/session/s", ""),
     );
     // It has to wait for what does not listen.

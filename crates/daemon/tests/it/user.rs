@@ -50,6 +50,16 @@ async fn commands_are_the_users_completely() {
 }
 
 #[tokio::test]
+async fn the_names_of_outputs_are_the_users_too() {
+    let Some(daemon) = start() else { return };
+    assert_eq!(daemon.shell("echo out > /dev/stdout; echo err > /dev/stderr").await, "out\nerr");
+    assert_eq!(
+        daemon.shell("echo again >> /proc/self/fd/2 && echo fd | tee /dev/fd/2").await,
+        "again\nfd\nfd"
+    );
+}
+
+#[tokio::test]
 async fn files_are_checked_and_made_as_the_user() {
     let Some(daemon) = start() else { return };
     let secret = daemon.directory.path().join("secret");

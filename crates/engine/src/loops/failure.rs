@@ -126,6 +126,7 @@ fn given_up(step: &Step, reason: &str) -> Option<Seen> {
         Step::Capture(_) => Some(Seen::CaptureFailed { reason }),
         Step::Backup => Some(Seen::BackupFailed { reason }),
         Step::Pause | Step::Resume => Some(Seen::HoldFailed { reason }),
+        Step::Prepare(_) => Some(Seen::PrepareFailed { reason }),
         Step::Observe
         | Step::Create
         | Step::Fork { .. }

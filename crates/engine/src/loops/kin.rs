@@ -103,7 +103,7 @@ impl Keeper {
             Some(snapshot) if snapshot.state == SnapshotState::Snapshotting => {
                 let (error_reason, updated_at) = (reason.map(str::to_owned), self.clock.now());
                 let ended = SavedSnapshot { state, error_reason, size_bytes, updated_at, ..snapshot };
-                self.store.snapshot_update(&ended).await
+                self.store.snapshot_update(ended).await.map(drop)
             }
             // It was deleted while it was taken: its image is nobody's.
             None if state == SnapshotState::Active => {

@@ -1,4 +1,5 @@
-//! Keeps true: rows of destroyed sandboxes go after a day, and no snapshot is for ever on its way in or out.
+//! Keeps true: rows of destroyed sandboxes go after a day, no snapshot is for ever on its way in or out, and
+//! those that nobody uses are put out of use.
 
 use jiff::SignedDuration;
 use store::StoreError;
@@ -6,6 +7,7 @@ use tracing::{error, info, warn};
 use types::snapshot::SnapshotState;
 
 use crate::driver::Driver;
+use crate::loops::build;
 use crate::loops::sandbox::Keeper;
 
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -29,7 +31,17 @@ async fn clear(keeper: &Keeper) -> Result<(), StoreError> {
         rows => info!(rows, "failed snapshots that nobody takes"),
     }
     keeper.store.signed_preview_purge(now).await?;
+    if let Some(unused_since) = keeper.unused_after.and_then(|after| now.checked_sub(after).ok()) {
+        for snapshot in keeper.store.snapshot_deactivate_unused(unused_since, now).await? {
+            info!(snapshot.id = %snapshot.id, "put a snapshot out of use that nobody used");
+        }
+    }
+    build::unneeded(&keeper.builds).await?;
     for snapshot in keeper.store.snapshot_list_in(SnapshotState::Removing).await? {
+        if snapshot.build_id.is_some() {
+            keeper.store.snapshot_delete(snapshot.id).await?;
+            continue;
+        }
         match keeper.runner.forget(&snapshot.image).await {
             Ok(()) => keeper.store.snapshot_delete(snapshot.id).await?,
             Err(error) => {

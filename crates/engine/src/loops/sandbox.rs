@@ -17,12 +17,13 @@ use types::{Clock, SandboxId};
 use crate::act::act;
 use crate::awake::{KeepAwake, Looks};
 use crate::deadline::{Deadlines, Failed};
-use crate::driver::Reconcile;
+use crate::driver::{Driver, Reconcile};
+use crate::loops::build::Maker;
 use crate::plan::{Step, plan};
 use crate::port::{Class, Runner, RunnerError};
 use crate::seen::Seen;
 
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Brings sandboxes to rest with one runner.
 #[derive(Debug)]
@@ -37,10 +38,16 @@ pub(crate) struct Keeper {
     /// What keeps a sandbox awake whose labels do not say.
     pub(crate) keep_awake: KeepAwake,
     pub(crate) looks: Looks,
+    /// Makes images.
+    pub(crate) builds: Driver<Maker>,
+    /// After how long a snapshot that nobody used is put out of use.
+    pub(crate) unused_after: Option<Duration>,
     /// Hears of other sandboxes that were changed on the way.
     pub(crate) others: UnboundedSender<Sandbox>,
     /// Steps that have a deadline, each a task of its own, because one that holds its thread cannot be waited for.
     pub(crate) steps: TaskTracker,
+    /// Hears that a warm pool may have something to do.
+    pub(crate) taken: Notify,
     pub(crate) stopping: CancellationToken,
 }
 
@@ -50,10 +57,14 @@ pub(crate) struct Keeper {
 pub(crate) struct Permits {
     /// Sandboxes that are made or started.
     pub(crate) starting: Semaphore,
+    /// How many of them at once.
+    pub(crate) most_starting: usize,
     /// Sandboxes that are made of others. Apart, because forks of one wait for each other, and nobody else for them.
     pub(crate) forking: Semaphore,
     /// Files that are copied.
     pub(crate) copying: Semaphore,
+    /// Images that are waited for.
+    pub(crate) waiting: Semaphore,
     /// Everything else.
     pub(crate) ending: Semaphore,
 }
@@ -78,6 +89,7 @@ impl Reconcile for Keeper {
                 None => self.read(id).await?,
             };
             let Some(step) = plan(&sandbox) else {
+                self.leave_build(&sandbox);
                 return Some(sandbox);
             };
             known = match self.step(&sandbox, &step, woken).await? {
@@ -107,11 +119,18 @@ impl Reconcile for Keeper {
 }
 
 impl Permits {
+    /// Tells whether a sandbox is being made or started.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.starting.available_permits() < self.most_starting
+    }
+
     const fn of(&self, step: &Step) -> &Semaphore {
         match step {
             Step::Create | Step::Start | Step::Resume | Step::Recover => &self.starting,
             Step::Fork { .. } => &self.forking,
             Step::Backup | Step::Restore | Step::Capture(_) => &self.copying,
+            // It only waits, and what it waits for has permits of its own.
+            Step::Prepare(_) => &self.waiting,
             Step::Observe
             | Step::Stop { .. }
             | Step::Destroy
@@ -138,7 +157,10 @@ impl Keeper {
         let done = async {
             let _permit = self.permits.of(step).acquire().await.ok()?;
             Some(match self.prepare(sandbox, step).await {
-                Ok(()) => self.call(sandbox, step).await,
+                Ok(()) => match step {
+                    Step::Prepare(build) => self.await_build(sandbox, *build).await,
+                    _ => self.call(sandbox, step).await,
+                },
                 Err(error) => Err(error.into()),
             })
         };
@@ -153,10 +175,11 @@ impl Keeper {
         Some(Some(result))
     }
 
-    /// Waits until something was asked for that must not wait for `step`. Only a backup gives way: it may take an hour, it
-    /// changes nothing of the sandbox, and it is begun again. What it has copied so far is removed by the next.
+    /// Waits until something was asked for that must not wait for `step`. Only a backup and the wait for an image give way:
+    /// they may take an hour, they change nothing of the sandbox, and they are begun again. What a backup has copied so far
+    /// is removed by the next.
     async fn outranked(&self, sandbox: &Sandbox, step: &Step, woken: &Notify) {
-        if *step != Step::Backup {
+        if !matches!(step, Step::Backup | Step::Prepare(_)) {
             return std::future::pending().await;
         }
         loop {
@@ -236,16 +259,26 @@ impl Keeper {
 
     /// Waits before the next try, at most for `longest`, unless something changes or the engine stops.
     pub(crate) async fn pause(&self, patience: &mut Patience, woken: &Notify, longest: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(patience.next().min(longest)) => {}
-            () = woken.notified() => {}
-            () = self.stopping.cancelled() => {}
-        }
+        pause(patience, woken, longest, &self.stopping).await;
+    }
+}
+
+/// Waits before the next try, at most for `longest`, unless something changes or the engine stops.
+pub(crate) async fn pause(
+    patience: &mut Patience,
+    woken: &Notify,
+    longest: Duration,
+    stopping: &CancellationToken,
+) {
+    tokio::select! {
+        () = tokio::time::sleep(patience.next().min(longest)) => {}
+        () = woken.notified() => {}
+        () = stopping.cancelled() => {}
     }
 }
 
 impl Patience {
-    const fn new(pause: Duration) -> Self {
+    pub(crate) const fn new(pause: Duration) -> Self {
         Self { pause, since: None }
     }
 

@@ -23,6 +23,7 @@ fn impatient() -> Settings {
         snapshotting: SHORT,
         backing_up: SHORT,
         looking: SHORT,
+        ..Deadlines::default()
     };
     Settings { deadlines, scan_period: Duration::from_hours(1), ..Settings::default() }
 }

@@ -80,22 +80,16 @@ async fn delete_works_from_error_and_however_it_fails() {
 async fn delete_does_not_wait_for_the_pause_of_a_failing_create() {
     let house = House::new().await;
     house.runner.fail("create", &[Class::Retry; 50]);
-    let engine = house.engine().await;
+    let hour = Duration::from_hours(1);
+    let engine =
+        house.engine_with(Settings { first_pause: hour, scan_period: hour, ..Settings::default() }).await;
     let row = house.insert(house.sandbox(1)).await;
     engine.wake(row.id);
-    // After six tries the pause is over three seconds.
-    let tries = std::cell::Cell::new(0);
-    eventually("six tries", async || {
-        tries.set(tries.get() + house.runner.take_calls().len());
-        tries.get() >= 6
-    })
-    .await;
-    let started = std::time::Instant::now();
+    eventually("a try", async || !house.runner.take_calls().is_empty()).await;
     let going = Sandbox { desired: Desired::Destroyed, ..row };
     let going = house.store.sandbox_update_desired(going).await.unwrap().unwrap();
     engine.settle(going.clone(), SOON).await.unwrap();
     assert_eq!(house.read(&going).await, None);
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
 #[tokio::test]

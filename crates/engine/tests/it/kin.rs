@@ -68,18 +68,10 @@ async fn followers_go_with_their_owner_and_none_is_made_for_one_that_is_gone() {
 /// Asks for a snapshot as the API does.
 async fn ask(house: &House, row: Sandbox) -> Sandbox {
     let snapshot = SavedSnapshot {
-        id: SNAPSHOT,
-        organization_id: row.organization_id,
-        name: "mine".to_owned(),
-        image: SavedSnapshot::image_of(SNAPSHOT),
         state: SnapshotState::Snapshotting,
-        error_reason: None,
-        source_sandbox_id: row.id,
+        source_sandbox_id: Some(row.id),
         resources: row.resources,
-        size_bytes: 0,
-        created_at: house.clock.now(),
-        updated_at: house.clock.now(),
-        last_used_at: None,
+        ..SavedSnapshot::new(SNAPSHOT, Some(row.organization_id), "mine".to_owned(), house.clock.now())
     };
     house.store.snapshot_insert(&snapshot).await.unwrap();
     let asked = Sandbox { capture: Some(SNAPSHOT), ..row };

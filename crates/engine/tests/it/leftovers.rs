@@ -14,19 +14,12 @@ use crate::house::{House, eventually};
 
 fn snapshot(house: &House, number: u128, source: &Sandbox, state: SnapshotState) -> SavedSnapshot {
     let id = SnapshotId::from_u128(number);
+    let name = format!("snapshot-{number}");
     SavedSnapshot {
-        id,
-        organization_id: source.organization_id,
-        name: format!("snapshot-{number}"),
-        image: SavedSnapshot::image_of(id),
         state,
-        error_reason: None,
-        source_sandbox_id: source.id,
+        source_sandbox_id: Some(source.id),
         resources: source.resources,
-        size_bytes: 0,
-        created_at: house.clock.now(),
-        updated_at: house.clock.now(),
-        last_used_at: None,
+        ..SavedSnapshot::new(id, Some(source.organization_id), name, house.clock.now())
     }
 }
 

@@ -165,18 +165,10 @@ impl Server {
             return;
         };
         let snapshot = SavedSnapshot {
-            id,
-            organization_id: TENANT,
-            name: id.to_string(),
-            image: SavedSnapshot::image_of(id),
             state: SnapshotState::Snapshotting,
-            error_reason: None,
-            source_sandbox_id: ID,
+            source_sandbox_id: Some(ID),
             resources: row.resources,
-            size_bytes: 0,
-            created_at: row.created_at,
-            updated_at: row.created_at,
-            last_used_at: None,
+            ..SavedSnapshot::new(id, Some(TENANT), id.to_string(), row.created_at)
         };
         if copyable(&row) && self.store.snapshot_get(id).await.unwrap().is_none() {
             self.store.snapshot_insert(&snapshot).await.unwrap();

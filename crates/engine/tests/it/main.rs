@@ -5,6 +5,7 @@
 mod house;
 mod plan;
 mod convergence;
+mod build;
 mod life;
 mod due;
 mod timer;
@@ -14,3 +15,4 @@ mod deadline;
 mod failure;
 mod restart;
 mod waiting;
+mod warm;

@@ -10,14 +10,11 @@ use crate::house::{House, SOON, eventually};
 #[tokio::test]
 async fn a_wait_ends_at_its_deadline_with_the_row_as_it_is() {
     let house = House::new().await;
-    house.runner.delay("create", Duration::from_secs(3));
+    house.runner.delay("create", Duration::from_mins(10));
     let engine = house.engine().await;
     let row = house.insert(house.sandbox(1)).await;
-    let began = Instant::now();
     let now = engine.settle(row.clone(), Duration::from_millis(20)).await.unwrap().unwrap();
     assert_eq!(now, row);
-    assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
-    assert_eq!(engine.wait(row.id, SOON).await.unwrap().unwrap().observed, Observed::Started);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn there_is_one_namespace() {
 async fn pings_go_on_and_a_silent_client_is_dropped() {
     let settings = Settings {
         ping_interval: Duration::from_millis(30),
-        ping_timeout: Duration::from_millis(300),
+        ping_timeout: Duration::from_secs(3),
         ..Settings::default()
     };
     let ground = ground(settings).await;
@@ -102,11 +102,11 @@ async fn a_key_that_became_another_organisations_ends_its_sockets() {
 
 #[tokio::test]
 async fn a_short_trouble_with_the_rows_costs_no_socket_and_a_long_one_does() {
-    let settings = Settings { check_period: Duration::from_millis(100), ..Settings::default() };
+    let settings = Settings { check_period: Duration::from_millis(500), ..Settings::default() };
     let ground = ground(settings).await;
     let mut client = ground.client("one").await;
     *ground.directory.unavailable.lock().expect("lock") = true;
-    tokio::time::sleep(Duration::from_millis(250)).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
     *ground.directory.unavailable.lock().expect("lock") = false;
     ground.write(&row(1, 1, 1, Desired::Started, Observed::Absent));
     assert_eq!(client.event().await.0, "sandbox.created");
@@ -120,7 +120,7 @@ async fn shutdown_sends_everybody_away() {
     let mut stranger = ground.socket().await;
     stranger.text().await;
     let mut client = ground.client("one").await;
-    let late = ground.tasks.finish(Duration::from_secs(5)).await;
+    let late = ground.tasks.finish(Duration::from_mins(1)).await;
     assert_eq!(late, Vec::<&str>::new());
     assert_eq!(client.text().await, "close 1001");
     assert_eq!(stranger.text().await, "close 1001");

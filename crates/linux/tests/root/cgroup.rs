@@ -111,11 +111,12 @@ fn limits_change_in_use_and_what_happens_is_counted() {
     assert!(own.group.usage().memory_peak_bytes > 96 * MIB);
     assert_eq!(events.memory_kills(), Some(1));
 
-    own.run("for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait");
+    // Long enough that all would be there at once, however slowly they are started.
+    own.run("for i in 1 2 3 4 5 6 7 8; do sleep 3 & done; wait");
     assert!(events.process_refusals().expect("a counter") > 0);
     assert_eq!(events.process_refusals(), Some(own.group.usage().process_refusals));
-    // So little that a machine busy with others gives it, too.
-    own.group.change(&Limits { cpu_thousandths: 20, memory_bytes: 64 * MIB, processes: 5 }).expect("less");
+    // So little that a machine busy with others gives it, too; and room beside what those left that slept.
+    own.group.change(&Limits { cpu_thousandths: 20, memory_bytes: 64 * MIB, processes: 64 }).expect("less");
     own.run("timeout 1 sh -c 'while :; do :; done'");
     assert!(own.group.usage().throttled_periods > 0, "{:?}", own.group.usage());
 }

@@ -163,14 +163,17 @@ async fn a_restarted_daemon_is_found_again() {
 
 #[tokio::test]
 async fn shutdown_lets_a_running_request_end() {
-    let router = Router::new().fallback(async || {
+    let entered = Arc::new(tokio::sync::Notify::new());
+    let enter = Arc::clone(&entered);
+    let router = Router::new().fallback(async move || {
+        enter.notify_one();
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         "late"
     });
     let house = House::with_daemon(router).await;
     let (answer, left) = tokio::join!(house.call("GET", "/slow", "", ""), async {
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        house.tasks.finish(std::time::Duration::from_secs(5)).await
+        entered.notified().await;
+        house.tasks.finish(std::time::Duration::from_mins(1)).await
     });
     assert_eq!((answer.status, answer.body.as_str()), (200, "late"));
     assert!(left.is_empty(), "{left:?}");

@@ -13,7 +13,7 @@ use futures_util::stream;
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::house::{House, KEY, RUNNING};
+use crate::house::{House, KEY, RUNNING, eventually};
 
 const MEBIBYTE: usize = 1 << 20;
 const BODY_MEBIBYTES: usize = 200;
@@ -111,7 +111,7 @@ async fn the_first_bytes_do_not_wait_for_the_last() {
     client.write_all(head("GET", "/slow", "").as_bytes()).await.expect("writes");
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains("first") {
-        let length = tokio::time::timeout(Duration::from_secs(5), client.read_buf(&mut seen)).await;
+        let length = tokio::time::timeout(Duration::from_mins(1), client.read_buf(&mut seen)).await;
         assert!(length.expect("the first bytes come at once").expect("reads") > 0);
     }
     sender.send(()).expect("the daemon waits");
@@ -140,6 +140,7 @@ async fn a_slow_reader_holds_the_sandbox_back() {
     let house = House::with_daemon(router).await;
     let mut client = house.client().await;
     client.write_all(head("GET", "/endless", "").as_bytes()).await.expect("writes");
+    eventually("something is produced", || produced.load(Ordering::SeqCst) > 0).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let ahead = produced.load(Ordering::SeqCst);
     assert!((1..32).contains(&ahead), "{ahead} MiB were produced for a client that reads nothing");

@@ -67,7 +67,7 @@ async fn ask_with(house: &House, path: &str, headers: &str) -> (TcpStream, Strin
 async fn expect(client: &mut TcpStream, text: &str) {
     let mut buffer = vec![0; text.len()];
     let reading = client.read_exact(&mut buffer);
-    tokio::time::timeout(Duration::from_secs(5), reading).await.expect("in time").expect("reads");
+    tokio::time::timeout(Duration::from_mins(1), reading).await.expect("in time").expect("reads");
     assert_eq!(String::from_utf8_lossy(&buffer), text);
 }
 
@@ -91,7 +91,7 @@ async fn bytes_pass_both_ways_after_101() {
     }
     client.write_all(b"quit").await.expect("writes");
     let mut rest = Vec::new();
-    tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut rest))
+    tokio::time::timeout(Duration::from_mins(1), client.read_to_end(&mut rest))
         .await
         .expect("ends")
         .expect("reads");
@@ -122,7 +122,7 @@ async fn shutdown_ends_a_tunnel() {
     let house = house().await;
     let (mut client, _) = ask(&house, "/ws").await;
     expect(&mut client, "hello").await;
-    assert!(house.tasks.finish(Duration::from_secs(5)).await.is_empty());
+    assert!(house.tasks.finish(Duration::from_mins(1)).await.is_empty());
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest).await;
 }

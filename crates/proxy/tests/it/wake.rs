@@ -167,7 +167,7 @@ async fn shutdown_ends_the_wait() {
         tokio::spawn(async move { house.raw(request("", "").as_bytes()).await })
     };
     eventually("the wake begins", || wakes(&house) == 1).await;
-    let left = house.tasks.finish(Duration::from_secs(5)).await;
+    let left = house.tasks.finish(Duration::from_mins(1)).await;
     assert!(left.is_empty(), "{left:?}");
     let answer = waiting.await.expect("answered");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");

@@ -44,6 +44,16 @@ pub(crate) fn inner_id(id: u32, first_id: u32) -> u32 {
     id.checked_sub(first_id).filter(|id| *id < IDS_PER_SANDBOX).unwrap_or(NOBODY)
 }
 
+/// Tells whether an image may say this of a file, or of a directory: what is only its own business. Never what the overlay
+/// or the host's own rules would believe.
+pub(crate) fn is_of_images(name: &[u8], is_regular: bool) -> bool {
+    !name.contains(&0)
+        // Those of `user.overlay.` are for overlays of users; ours are none, and need none.
+        && ((name.starts_with(b"user.") && name.len() > 5 && !name.starts_with(b"user.overlay."))
+            || (name == CAPABILITY && is_regular)
+            || ACCESS_LISTS.contains(&name))
+}
+
 /// Why a copy ends early; the path is where it was.
 #[derive(Debug)]
 pub(crate) enum Stop {

@@ -2,11 +2,10 @@
 
 use std::os::fd::OwnedFd;
 
-use fs_err as fs;
-
 use crate::error::RunnerError;
+use crate::image::record::{Captured, Source};
 use crate::image::upper::{self, UpperError};
-use crate::image::{Captured, Image, Source, Store, file};
+use crate::image::{Image, Store, file};
 
 /// Begins the directories of layers that were made of sandboxes: they can be removed with the images that have them,
 /// and no archive has such a digest.
@@ -34,40 +33,30 @@ impl Store {
         first_id: u32,
         settled: impl FnOnce() -> Result<(), RunnerError>,
     ) -> Result<u64, RunnerError> {
-        self.sweep()?;
         let refused = |reason| RunnerError::CannotCapture { id: id.to_owned(), reason };
-        let (incoming, opened) = self.incoming()?;
-        let (tree, links) = (incoming.join("tree"), incoming.join("links"));
-        let made = [&tree, &links].into_iter().try_for_each(|directory| {
-            fs::create_dir(directory).map_err(|source| file("make directory", directory, source))
-        });
-        let made = made.and_then(|()| {
-            let copied = upper::copy(upper, &tree, &links, first_id, name).map_err(|error| match error {
+        let draft = self.draft()?;
+        let tree = draft.tree();
+        let copied =
+            upper::copy(upper, &tree, &draft.aside(), first_id, name).map_err(|error| match error {
                 UpperError::Refused(reason) => refused(reason),
                 UpperError::Copy { path, source } => file("copy", path.as_ref(), source),
             })?;
-            rustix::fs::syncfs(&opened).map_err(|error| file("write", &incoming, error.into()))?;
-            settled()?;
-            // Nobody removes what the image is made of until it has a name.
-            let _uses = self.used();
-            let base = self.find_whole(base)?;
-            if base.layers.len() >= MOST_LAYERS {
-                let reason = format!("it has {MOST_LAYERS} layers, and more cannot be stacked");
-                return Err(refused(reason));
-            }
-            let digest = format!("{CAPTURED_LAYER}{}", copied.digest);
-            let layer = self.layer(&digest);
-            if !layer.is_dir() {
-                fs::rename(&tree, &layer).map_err(|source| file("rename", &layer, source))?;
-                linux::replace::sync_directory_of(&layer).map_err(|source| file("rename", &layer, source))?;
-            }
-            let layers = std::iter::once(digest).chain(base.layers).collect();
-            let captured = Some(Captured { added_bytes: copied.bytes, is_forgotten: false });
-            let (name, source) = (name.to_owned(), Source::default());
-            self.save(&Image { name, layers, source, captured, ..base })?;
-            Ok(copied.bytes)
-        });
-        let _ = fs::remove_dir_all(&incoming);
-        made
+        draft.sync()?;
+        settled()?;
+        // Nobody removes what the image is made of until it has a name.
+        let _uses = self.used();
+        let base = self.find_whole(base)?;
+        if base.layers.len() >= MOST_LAYERS {
+            let reason = format!("it has {MOST_LAYERS} layers, and more cannot be stacked");
+            return Err(refused(reason));
+        }
+        let digest = format!("{CAPTURED_LAYER}{}", copied.digest);
+        draft.place(&self.layer(&digest))?;
+        let layers = std::iter::once(digest).chain(base.layers).collect();
+        let captured = Some(Captured { added_bytes: copied.bytes, is_forgotten: false });
+        let (name, source) = (name.to_owned(), Source::default());
+        let size_bytes = base.size_bytes.saturating_add(copied.bytes);
+        self.save(&Image { name, layers, source, captured, size_bytes, is_removable: false, ..base })?;
+        Ok(copied.bytes)
     }
 }

@@ -2,9 +2,12 @@
 //!
 //! Every path is opened below the layer's directory with `openat2(RESOLVE_IN_ROOT)`, so neither `..` nor an absolute
 //! link leads out. Device nodes are left out: a sandbox cannot use any. What an archive of a few bytes can ask for is
-//! bounded: sizes, because files with holes may claim any, and depths, because links can stack paths on one another
-//! until nothing can remove them any more.
+//! bounded: sizes, because files with holes may claim any; names and attributes, because they are read into memory; and
+//! depths, because links can stack paths on one another until nothing can remove them any more.
+//!
+//! A whiteout hides what lower layers have under a name, and nothing of its own layer, in whatever order both come.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,33 +17,53 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
 use tar::{Archive, Entry, EntryType};
 
+use crate::image::allowance::{Allowance, ENTRY_BYTES, Meter, Part};
+use crate::image::attribute;
+
 /// Deleted by an upper layer: the name behind this prefix.
-const WHITEOUT: &[u8] = b".wh.";
+pub(super) const WHITEOUT: &[u8] = b".wh.";
 /// Hides everything that lower layers have in this directory.
-const OPAQUE: &[u8] = b".wh..wh..opq";
-/// What all files of a layer may claim to hold together.
-const MOST_BYTES: u64 = 64 << 30;
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// How deep directories may lie in one another; the deepest package trees in the wild stay far below.
 pub(crate) const MOST_DEPTH: usize = 256;
+/// How many directories are remembered of which an archive says nothing.
+const MOST_IMPLIED: usize = 16_384;
 /// Blocks of zeros of this size become holes.
 const BLOCK_BYTES: usize = 64 * 1024;
 
-/// Writes the archive's entries below `directory`, with owners, modes, times and file capabilities.
-pub fn unpack(archive: &mut impl Read, directory: &Path) -> io::Result<()> {
+/// Writes the archive's entries below `directory`, with owners, modes, times and attributes, as much as is allowed.
+/// Reads the archive to its very end. Returns the directories that it holds something in and says nothing of.
+pub fn unpack(
+    archive: &mut impl Read,
+    directory: &Path,
+    allowance: &Allowance,
+) -> io::Result<BTreeSet<PathBuf>> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open(directory, flags, Mode::empty())?;
     let root_depth = depth(&root)?;
-    let mut archive = Archive::new(archive);
-    let mut bytes_left = MOST_BYTES;
-    for entry in archive.entries()? {
+    let part = Part::default();
+    let mut implied = BTreeSet::new();
+    let mut archive = Archive::new(Meter::new(archive, &part));
+    let mut entries = archive.entries()?;
+    loop {
+        part.begin_header();
+        let Some(entry) = entries.next() else { break };
         let mut entry = entry?;
+        let header_bytes = part.begin_content();
         let path = entry.path()?.into_owned();
-        place(&root, root_depth, &path, &mut entry, &mut bytes_left)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        let placed = allowance.take(header_bytes.saturating_add(ENTRY_BYTES).saturating_add(entry.size()));
+        let placed = placed.and_then(|()| place(&root, root_depth, &path, &mut entry, &mut implied));
+        // What is left of one entry must not count as the beginning of the next.
+        let drained = placed.and_then(|()| io::copy(&mut entry, &mut io::sink()).map(drop));
+        drained.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     }
-    Ok(())
+    part.begin_tail();
+    // The archive's padding counts for its digest, too.
+    io::copy(&mut archive.into_inner(), &mut io::sink())?;
+    Ok(implied)
 }
 
 fn place(
@@ -48,13 +71,13 @@ fn place(
     root_depth: usize,
     path: &Path,
     entry: &mut Entry<'_, impl Read>,
-    bytes_left: &mut u64,
+    implied: &mut BTreeSet<PathBuf>,
 ) -> io::Result<()> {
     let path = inside(path)?;
     let Some(name) = path.file_name() else {
         return own(root, OsStr::new("."), entry);
     };
-    let parent = open_parent(root, path.parent().unwrap_or(Path::new("")))?;
+    let parent = open_parent(root, path.parent().unwrap_or(Path::new("")), implied)?;
     // Links on the way may lead deeper than the path looks.
     if depth(&parent)? >= root_depth + MOST_DEPTH {
         return Err(invalid("more than 256 directories in one another"));
@@ -66,19 +89,14 @@ fn place(
         if matches!(hidden, b"" | b"." | b"..") {
             return Err(invalid("a whiteout that names no file"));
         }
-        let hidden = OsStr::from_bytes(hidden);
-        remove(&parent, hidden)?;
-        return Ok(rustix::fs::mknodat(&parent, hidden, FileType::CharacterDevice, Mode::empty(), 0)?);
+        return white_out(&parent, OsStr::from_bytes(hidden));
     }
     match entry.header().entry_type() {
         EntryType::Directory => {
+            implied.remove(&path);
             match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
                 Ok(()) => {}
-                Err(rustix::io::Errno::EXIST) if is_directory(&parent, name)? => {}
-                Err(rustix::io::Errno::EXIST) => {
-                    remove(&parent, name)?;
-                    rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))?;
-                }
+                Err(Errno::EXIST) => replace_by_directory(&parent, name)?,
                 Err(error) => return Err(error.into()),
             }
             own(&parent, name, entry)
@@ -87,7 +105,7 @@ fn place(
             remove(&parent, name)?;
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let file = rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o600))?;
-            fill(&File::from(file), entry, bytes_left)?;
+            fill(&File::from(file), entry)?;
             own(&parent, name, entry)
         }
         EntryType::Symlink => {
@@ -103,7 +121,7 @@ fn place(
             let target = entry.link_name()?.ok_or_else(|| invalid("a hard link without a target"))?;
             let target = inside(&target)?;
             let target_name = target.file_name().ok_or_else(|| invalid("a hard link to the root"))?;
-            let directory = open_parent(root, target.parent().unwrap_or(Path::new("")))?;
+            let directory = open_parent(root, target.parent().unwrap_or(Path::new("")), implied)?;
             Ok(rustix::fs::linkat(&directory, target_name, &parent, name, AtFlags::empty())?)
         }
         EntryType::Fifo => {
@@ -142,10 +160,8 @@ fn depth(directory: &OwnedFd) -> io::Result<usize> {
 }
 
 /// Copies an entry's content; zeros become holes, so that what a few bytes of archive claim costs no disk.
-fn fill(file: &File, entry: &mut Entry<'_, impl Read>, bytes_left: &mut u64) -> io::Result<()> {
+fn fill(file: &File, entry: &mut Entry<'_, impl Read>) -> io::Result<()> {
     let size = entry.size();
-    *bytes_left =
-        bytes_left.checked_sub(size).ok_or_else(|| invalid("files of more than 64 GiB together"))?;
     let (zeros, mut block) = (vec![0; BLOCK_BYTES], vec![0; BLOCK_BYTES]);
     let mut at = 0;
     loop {
@@ -163,7 +179,7 @@ fn fill(file: &File, entry: &mut Entry<'_, impl Read>, bytes_left: &mut u64) -> 
 }
 
 /// Opens a directory of the layer as a program inside would see it, making what is missing.
-fn open_parent(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
+fn open_parent(root: &OwnedFd, path: &Path, implied: &mut BTreeSet<PathBuf>) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let open = |path: &Path| {
@@ -171,7 +187,7 @@ fn open_parent(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
         rustix::fs::openat2(root, wanted, flags, Mode::empty(), resolve)
     };
     match open(path) {
-        Err(rustix::io::Errno::NOENT) => {}
+        Err(Errno::NOENT) => {}
         opened => return Ok(opened?),
     }
     let mut made = PathBuf::new();
@@ -179,24 +195,55 @@ fn open_parent(root: &OwnedFd, path: &Path) -> io::Result<OwnedFd> {
         let above = open(&made)?;
         made.push(name);
         match rustix::fs::mkdirat(&above, name, Mode::from_raw_mode(0o755)) {
-            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Ok(()) if implied.len() < MOST_IMPLIED => drop(implied.insert(made.clone())),
+            Ok(()) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Ok(open(path)?)
 }
 
-fn is_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<bool> {
+/// Makes a directory of what is there: it stays one, or comes in place of something else.
+fn replace_by_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     let found = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(FileType::from_raw_mode(found.st_mode).is_dir())
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if kind.is_dir() {
+        return Ok(());
+    }
+    remove(parent, name)?;
+    rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o755))?;
+    // It came in place of a whiteout: what lower layers have below it stays hidden.
+    if kind.is_char_device() { hide_below(&open_directory(parent, name)?) } else { Ok(()) }
+}
+
+/// Hides what lower layers have under a name.
+fn white_out(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::mknodat(parent, name, FileType::CharacterDevice, Mode::empty(), 0) {
+        // What this layer itself has there hides the lower ones'; a directory only when told to.
+        Err(Errno::EXIST) => match open_directory(parent, name) {
+            Ok(directory) => hide_below(&directory),
+            Err(error) if is_no_directory(&error) => Ok(()),
+            Err(error) => Err(error),
+        },
+        made => Ok(made?),
+    }
+}
+
+fn is_no_directory(error: &io::Error) -> bool {
+    [Errno::NOTDIR, Errno::LOOP].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn open_directory(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }
 
 /// Removes what an earlier entry left under the name.
 fn remove(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
     match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
-        Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
-        Err(rustix::io::Errno::ISDIR) => match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
-            Err(rustix::io::Errno::NOTEMPTY) => Err(invalid("in place of a directory that holds files")),
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY) => Err(invalid("in place of a directory that holds files")),
             removed => Ok(removed?),
         },
         Err(error) => Err(error.into()),
@@ -226,16 +273,32 @@ fn own(parent: &OwnedFd, name: &OsStr, entry: &mut Entry<'_, impl Read>) -> io::
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     rustix::fs::utimensat(parent, name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
-    let is_regular = entry.header().entry_type().is_file();
+    let kind = entry.header().entry_type();
+    // Opening a pipe to give it some would wait for ever.
+    let is_regular = matches!(kind, EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse);
+    if !is_regular && kind != EntryType::Directory {
+        return Ok(());
+    }
     let Some(extensions) = entry.pax_extensions()? else { return Ok(()) };
+    let mut opened = None;
     for extension in extensions {
         let extension = extension?;
-        // Only programs have capabilities; opening a pipe to give it some would wait for ever.
-        if extension.key_bytes() == b"SCHILY.xattr.security.capability" && is_regular {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-            rustix::fs::fsetxattr(file, "security.capability", extension.value_bytes(), XattrFlags::empty())?;
+        let Some(attribute) = extension.key_bytes().strip_prefix(b"SCHILY.xattr.") else { continue };
+        if !attribute::is_of_images(attribute, is_regular) {
+            continue;
         }
+        let file = if let Some(file) = opened.take() {
+            file
+        } else {
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            rustix::fs::openat(parent, name, flags, Mode::empty())?
+        };
+        match rustix::fs::fsetxattr(&file, attribute, extension.value_bytes(), XattrFlags::empty()) {
+            // Not every file system of a host has room for what users note.
+            Err(Errno::OPNOTSUPP | Errno::NOSPC | Errno::TOOBIG) if attribute.starts_with(b"user.") => {}
+            set => set?,
+        }
+        opened = Some(file);
     }
     Ok(())
 }
@@ -271,18 +334,18 @@ mod tests {
         std::fs::create_dir(&layer).unwrap();
         std::fs::write(home.path().join("secret"), "host").unwrap();
         let dots = archive(&[("../secret", EntryType::Regular, "evil")]);
-        assert!(unpack(&mut dots.as_slice(), &layer).is_err());
+        assert!(unpack(&mut dots.as_slice(), &layer, &Allowance::default()).is_err());
         let absolute = archive(&[
             ("way", EntryType::Symlink, home.path().to_str().unwrap()),
             ("way/secret", EntryType::Regular, "evil"),
         ]);
         // The link is resolved inside the layer, where its target is missing, or is made there.
-        let _ = unpack(&mut absolute.as_slice(), &layer);
+        let _ = unpack(&mut absolute.as_slice(), &layer, &Allowance::default());
         let hard = archive(&[("grab", EntryType::Link, "../secret")]);
-        assert!(unpack(&mut hard.as_slice(), &layer).is_err());
+        assert!(unpack(&mut hard.as_slice(), &layer, &Allowance::default()).is_err());
         let over =
             archive(&[("file", EntryType::Symlink, "../secret"), ("file", EntryType::Regular, "mine")]);
-        unpack(&mut over.as_slice(), &layer).unwrap();
+        unpack(&mut over.as_slice(), &layer, &Allowance::default()).unwrap();
         assert_eq!(std::fs::read_to_string(layer.join("file")).unwrap(), "mine");
         assert_eq!(std::fs::read_to_string(home.path().join("secret")).unwrap(), "host");
     }

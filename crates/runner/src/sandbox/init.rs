@@ -29,13 +29,25 @@ pub struct Plan {
 pub enum Step {
     /// The link is there, and its inner end is to be set up like this. The process says when it is prepared.
     Link(Attachment),
-    /// It is somebody's. The message carries the root file system as a detached mount.
+    /// It is somebody's. The message carries the root file system as a detached mount, and those that go into it.
     Root {
         /// Name of the machine inside.
         host_name: String,
+        /// Where further mounts go, in their order.
+        #[serde(default)]
+        places: Vec<Place>,
     },
     /// The limits hold, the rules are in force. The message carries the daemon's listening socket and its settings.
     Go,
+}
+
+/// Where a mount goes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    /// Its path inside.
+    pub path: String,
+    /// Whether it is a file and no directory.
+    pub is_file: bool,
 }
 
 /// The descriptors a first process is made with.
@@ -73,9 +85,12 @@ pub fn run(
     receive_link(&control)?.configure_inside()?;
     linux::socket::send(&control, PREPARED, &[])?;
 
-    let (host_name, root) = receive_root(&control)?;
+    let (host_name, root, further) = receive_root(&control)?;
     mount::attach(&root, open_directory("/")?)?;
     parts.place(&root, &host_name)?;
+    for (place, further) in further {
+        mount::attach(further, mount::ensure_place(&root, &place.path, place.is_file)?)?;
+    }
     // Below it is the empty directory on which the process stood; whoever finds a way there finds nothing.
     mount::enter(&root)?;
     drop((root, parts));
@@ -96,6 +111,9 @@ fn stand_on_nothing() -> Result<(), CallError> {
     mount::pivot(&empty)
 }
 
+/// The longest message: paths of many mounts.
+const LONGEST_STEP: usize = 64 * 1024;
+
 /// What the process says when it waits for a root file system; see `cell::Heard`.
 const PREPARED: &[u8] = b"P";
 
@@ -111,9 +129,13 @@ fn receive_link(control: impl AsFd) -> Result<Attachment, CallError> {
     }
 }
 
-fn receive_root(control: impl AsFd) -> Result<(String, OwnedFd), CallError> {
+fn receive_root(control: impl AsFd) -> Result<(String, OwnedFd, Vec<(Place, OwnedFd)>), CallError> {
     match receive(control)? {
-        (Step::Root { host_name }, descriptors) => Ok((host_name, first(descriptors)?)),
+        (Step::Root { host_name, places }, descriptors) => {
+            let mut descriptors = descriptors.into_iter();
+            let root = first(descriptors.by_ref().take(1))?;
+            Ok((host_name, root, places.into_iter().zip(descriptors).collect()))
+        }
         (step, _) => Err(unexpected(&step)),
     }
 }
@@ -140,7 +162,7 @@ fn unexpected(step: &Step) -> CallError {
 
 /// Waits for the runner's next message. When the runner is gone, so is the reason to start.
 fn receive(control: impl AsFd) -> Result<(Step, Vec<OwnedFd>), CallError> {
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; LONGEST_STEP];
     let (length, descriptors) = linux::socket::receive(control, &mut buffer)?;
     let message = buffer.get(..length).filter(|message| !message.is_empty());
     let message =

@@ -12,6 +12,7 @@ use types::sandbox::Network;
 
 use crate::error::RunnerError;
 use crate::net::Membership;
+use crate::volume::Mount;
 
 /// Name of the record in a sandbox's directory.
 pub(crate) const RECORD_FILE: &str = "sandbox.json";
@@ -64,6 +65,9 @@ pub struct Spec {
     /// The sandbox of the same tenant that it is linked to.
     #[serde(default)]
     pub linked: Option<String>,
+    /// The volumes that it has.
+    #[serde(default)]
+    pub volumes: Vec<Mount>,
 }
 
 impl Spec {

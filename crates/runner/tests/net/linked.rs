@@ -414,7 +414,7 @@ fn linked_traffic_is_counted_and_told_as_such() {
             let egress = world.host.run(|| network.egress(index)).expect("read");
             let decisions: Vec<_> =
                 egress.decisions.iter().filter(|one| one.allowed == allowed).cloned().collect();
-            if decisions.len() >= wanted || start.elapsed() > Duration::from_secs(10) {
+            if decisions.len() >= wanted || start.elapsed() > Duration::from_mins(1) {
                 return (egress, decisions);
             }
             std::thread::sleep(Duration::from_millis(20));

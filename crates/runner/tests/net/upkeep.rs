@@ -114,7 +114,7 @@ fn wait(read: impl Fn() -> Egress, test: impl Fn(&Egress) -> bool) -> Egress {
     let start = Instant::now();
     loop {
         let egress = read();
-        if test(&egress) || start.elapsed() > Duration::from_secs(10) {
+        if test(&egress) || start.elapsed() > Duration::from_mins(1) {
             return egress;
         }
         std::thread::sleep(Duration::from_millis(20));

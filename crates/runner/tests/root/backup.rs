@@ -217,11 +217,11 @@ fn a_storage_that_is_full_says_so_and_the_sandbox_stays() {
     assert_eq!(refused.class(), Class::Reject);
     let said = explain(refused);
     assert!(said.contains("it is full; free space"), "{said}");
-    for _ in 0..100 {
+    for _ in 0..600 {
         if objects.files() == 0 {
             break;
         }
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
     assert_eq!(objects.files(), 0, "half an object was left");
     ground.host().start(&spec.id).map_err(explain).unwrap();

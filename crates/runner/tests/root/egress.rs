@@ -52,7 +52,7 @@ fn await_rule(ground: &Ground, id: &str, rule: &str) -> Egress {
         if egress.decisions.iter().any(|one| !one.allowed && one.rule.starts_with(rule)) {
             return egress;
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "no `{rule}` in {egress:#?}");
+        assert!(start.elapsed() < Duration::from_mins(1), "no `{rule}` in {egress:#?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -41,6 +41,9 @@ impl Drop for Ground {
     }
 }
 
+/// How long a command may take, in seconds: some write a gibibyte, and the machine may be busy with others.
+const PATIENCE_S: u32 = 300;
+
 /// Tests run side by side: each has its own addresses and names.
 static NEXT: AtomicU8 = AtomicU8::new(0);
 
@@ -71,6 +74,7 @@ pub(crate) fn settings(home: &Path, process: u32, number: u8) -> Settings {
         resolvers: vec!["nameserver 192.0.2.1".to_owned()],
         ready_disks: 1,
         ready_disk_bytes: 1 << 30,
+        volume_bytes: 1 << 30,
         ready_cells: 0,
         ready_cpu_thousandths: 1000,
         ready_memory_bytes: 1 << 30,
@@ -106,6 +110,12 @@ impl Ground {
     /// Opens the host anew, to keep so many prepared processes ready.
     pub(crate) fn with_cells(mut self, cells: usize) -> Self {
         self.settings.ready_cells = cells;
+        self.reopen()
+    }
+
+    /// Opens the host anew, to give processes so long to end.
+    pub(crate) fn with_grace(mut self, milliseconds: u32) -> Self {
+        self.settings.grace_ms = milliseconds;
         self.reopen()
     }
 
@@ -150,7 +160,7 @@ impl Ground {
 
     /// Runs a command in a sandbox and returns its exit code and output.
     pub(crate) fn execute(&self, id: &str, command: &str) -> (i64, String) {
-        let (status, answer) = self.ask(id, &json!({ "command": command, "timeout": 20 }));
+        let (status, answer) = self.ask(id, &json!({ "command": command, "timeout": PATIENCE_S }));
         assert_eq!(status, 200, "{answer}");
         let code = answer.get("exitCode").and_then(Value::as_i64).unwrap();
         (code, answer.get("result").and_then(Value::as_str).unwrap().trim().to_owned())
@@ -158,7 +168,8 @@ impl Ground {
 
     /// Runs a command in a directory; one that the daemon refuses has the code -1 and its answer as output.
     pub(crate) fn execute_in(&self, id: &str, directory: Option<&str>, command: &str) -> (i64, String) {
-        let (status, answer) = self.ask(id, &json!({ "command": command, "timeout": 20, "cwd": directory }));
+        let (status, answer) =
+            self.ask(id, &json!({ "command": command, "timeout": PATIENCE_S, "cwd": directory }));
         match (status, answer.get("exitCode").and_then(Value::as_i64), answer.get("result")) {
             (200, Some(code), Some(said)) => (code, said.as_str().unwrap().trim().to_owned()),
             _ => (-1, answer.to_string()),
@@ -219,5 +230,6 @@ pub(crate) fn order() -> Spec {
         domain_allow_list: Vec::new(),
         name: String::new(),
         linked: None,
+        volumes: Vec::new(),
     }
 }

@@ -20,3 +20,6 @@ mod fork;
 mod objects;
 mod backup;
 mod capture;
+mod remote;
+mod volume;
+mod build;

@@ -26,11 +26,11 @@ fn a_disk_that_was_shut_by_the_kernel_is_not_given_away() {
         {
             break device;
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "no disk is prepared");
+        assert!(began.elapsed() < Duration::from_mins(1), "no disk is prepared");
         std::thread::sleep(Duration::from_millis(10));
     };
     // The next may be ready already, or not yet; either is sound.
-    for number in 0..50 {
+    for number in 0..300 {
         let path = home.path().join(number.to_string());
         if let Some(disk) = pool.take(&path, BYTES, 100_000).unwrap() {
             drop(disk);

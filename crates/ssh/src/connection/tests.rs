@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::arrival::{Arrival, Place};
 use crate::channel::Flow;
 
 fn connection() -> Connection {
@@ -52,9 +53,53 @@ fn messages() -> Vec<Vec<u8>> {
         data(message::CHANNEL_CLOSE),
         Vec::new().byte(message::GLOBAL_REQUEST).string(b"keepalive@openssh.com").byte(1),
         Vec::new().byte(message::GLOBAL_REQUEST).string(b"tcpip-forward").byte(1).string(b"").number(0),
+        data(message::CHANNEL_OPEN_FAILURE).number(1).string(&[]).string(&[]),
         vec![message::REQUEST_SUCCESS],
         vec![200],
     ]
+}
+
+/// Somebody who connected to what the client listens on, and the other end.
+fn arrival() -> (Outgoing, tokio::net::UnixStream) {
+    let (theirs, ours) = tokio::net::UnixStream::pair().unwrap();
+    let place = Place::Path("/somewhere".to_owned());
+    (Outgoing::Arrived(Arrival { stream: Stream::Path(ours), place, from: None }), theirs)
+}
+
+/// Tells whether the other end was closed.
+async fn is_closed(mut theirs: tokio::net::UnixStream) -> bool {
+    tokio::io::AsyncReadExt::read(&mut theirs, &mut [0]).await.unwrap() == 0
+}
+
+#[tokio::test]
+async fn who_arrives_is_offered_to_the_client_which_takes_or_leaves_it() {
+    let mut connection = connection();
+    let (first, mut taken) = arrival();
+    let (second, left) = arrival();
+    connection.pass(first).unwrap();
+    connection.pass(second).unwrap();
+    let confirm = |id| Vec::new().byte(message::CHANNEL_OPEN_CONFIRMATION).number(id).number(9);
+    let confirm = |id| confirm(id).number(1 << 20).number(32 * 1024);
+    connection.take(&confirm(0)).unwrap();
+    let refusal = Vec::new().byte(message::CHANNEL_OPEN_FAILURE).number(1).number(1).string(&[]).string(&[]);
+    connection.take(&refusal).unwrap();
+    assert!(is_closed(left).await && connection.offered.is_empty());
+    connection.take(&Vec::new().byte(message::CHANNEL_DATA).number(0).string(b"hello")).unwrap();
+    let mut heard = [0; 5];
+    tokio::io::AsyncReadExt::read_exact(&mut taken, &mut heard).await.unwrap();
+    assert_eq!(&heard, b"hello");
+    // Nobody is taken twice, nor anybody who was not offered.
+    for id in [0, 1, 7] {
+        connection.take(&confirm(id)).unwrap_err();
+    }
+    for _ in connection.channels.len()..CHANNELS {
+        connection.pass(arrival().0).unwrap();
+    }
+    let (one_more, closed) = arrival();
+    connection.pass(one_more).unwrap();
+    assert!(is_closed(closed).await, "there is no room");
+    connection.take(&open("session", &[])).unwrap();
+    assert_eq!(connection.channels.len(), 1, "for sessions neither");
 }
 
 #[tokio::test]

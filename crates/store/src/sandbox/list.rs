@@ -16,6 +16,8 @@ pub struct Filter {
     pub states: Option<Vec<String>>,
     /// Whether those that failed on their way out are listed too.
     pub errored_deleted: bool,
+    /// Whether those that wait in warm pools are listed too.
+    pub warm: bool,
     /// Names of snapshots, any of them.
     pub snapshots: Vec<String>,
     /// Regions, any of them.

@@ -1,6 +1,5 @@
 //! Pages of sandboxes: what is on one follows from the roster, and its rows alone are read.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use types::sandbox::Sandbox;
@@ -11,8 +10,8 @@ use crate::db::Store;
 use crate::error::StoreError;
 use crate::roster::Ledger;
 use crate::sandbox::list::{Filter, Listed, Page};
-use crate::sandbox::row::read;
-use crate::sandbox::select::{Selection, select};
+use crate::sandbox::row::{read, read_each};
+use crate::sandbox::select::{Chosen, Selection, select};
 
 pub(crate) const LIST_IDS: &str =
     "SELECT id FROM sandbox WHERE organization_id = $1 AND observed <> 'destroyed'";
@@ -35,14 +34,35 @@ impl Store {
         self.read_doubtful().await?;
         let ledger = self.roster.open(organization);
         ledger.loaded.get_or_try_init(|| self.load(organization, &ledger)).await?;
-        let Selection { ids, next, total } = look(ledger, filter, page).await?;
-        let mut found = HashMap::with_capacity(ids.len());
-        for sandbox in self.sandbox_fetch(&ids).await? {
-            let sandbox = sandbox?;
-            found.insert(sandbox.id, sandbox);
-        }
-        let rows = ids.iter().filter_map(|id| found.remove(id)).collect();
+        let Selection { chosen, next, total } = look(ledger, filter, page).await?;
+        let rows = self.sandbox_rows(organization, &chosen).await?;
         Ok(Listed { rows, next, total })
+    }
+
+    /// Returns the rows of a page in its order: those that were shown lately and not written since as they are kept, the
+    /// others from the database. Those that are gone since are left out.
+    async fn sandbox_rows(
+        &self,
+        organization: OrganizationId,
+        chosen: &[Chosen],
+    ) -> Result<Vec<Sandbox>, StoreError> {
+        let kept = &self.roster.kept;
+        let mut found = kept.find(chosen.iter().map(|row| (row.id, row.generation)));
+        let ids = chosen.iter().map(|row| row.id);
+        let missing: Vec<SandboxId> = ids.filter(|id| !found.contains_key(id)).collect();
+        if !missing.is_empty() {
+            let fetched = self.sandbox_fetch(&missing).await?;
+            let fetched: Vec<_> =
+                fetched.into_iter().map(|row| row.map(Arc::new)).collect::<Result<_, _>>()?;
+            kept.keep(&fetched);
+            found.extend(fetched.into_iter().map(|row| (row.id, row)));
+        }
+        let rows = chosen.iter().filter_map(|Chosen { id, last_activity_at, .. }| {
+            let mut row = found.remove(id).map(Arc::unwrap_or_clone)?;
+            row.last_activity_at = row.last_activity_at.max(*last_activity_at);
+            (row.organization_id == organization).then_some(row)
+        });
+        Ok(rows.collect())
     }
 
     /// Reads rows in any order. Those that are gone since are left out.
@@ -50,7 +70,7 @@ impl Store {
         let texts: Vec<String> = ids.iter().map(ToString::to_string).collect();
         let query = sqlx::query(FETCH).bind(serde_json::json!(texts).to_string());
         let rows = query.fetch_all(&self.reader).await.map_err(StoreError::query("list sandboxes"))?;
-        Ok(rows.iter().map(read).collect())
+        Ok(read_each(&rows).await)
     }
 
     /// Reads every row of an organisation into its ledger. One that makes no sense is left out: whoever asks for it alone is
@@ -89,9 +109,9 @@ impl Store {
 /// Looks through a ledger, on a thread that may take its time when it is long.
 async fn look(ledger: Arc<Ledger>, filter: &Filter, page: &Page) -> Result<Selection, StoreError> {
     if ledger.len() <= SHORT {
-        return Ok(select(ledger.read().all(), filter, page));
+        return Ok(select(&ledger.read(), filter, page));
     }
     let (filter, page) = (filter.clone(), page.clone());
-    let looking = tokio::task::spawn_blocking(move || select(ledger.read().all(), &filter, &page));
+    let looking = tokio::task::spawn_blocking(move || select(&ledger.read(), &filter, &page));
     looking.await.map_err(|source| StoreError::Look { source })
 }

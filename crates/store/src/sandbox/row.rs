@@ -1,11 +1,27 @@
 //! A row to a sandbox.
 
 use sqlx::sqlite::SqliteRow;
+use types::build::BuildState;
 use types::resource::Resources;
-use types::sandbox::{Desired, Intervals, Network, Observed, Sandbox};
+use types::sandbox::{Desired, Intervals, Network, Observed, Preparation, Sandbox};
 
 use crate::column;
 use crate::error::StoreError;
+
+/// How many rows are read before others have their turn.
+const READ_AT_ONCE: usize = 100;
+
+/// Reads rows, however many, without keeping a thread from its other tasks.
+pub(crate) async fn read_each(rows: &[SqliteRow]) -> Vec<Result<Sandbox, StoreError>> {
+    let mut sandboxes = Vec::with_capacity(rows.len());
+    for (number, some) in rows.chunks(READ_AT_ONCE).enumerate() {
+        if number > 0 {
+            tokio::task::yield_now().await;
+        }
+        sandboxes.extend(some.iter().map(read));
+    }
+    sandboxes
+}
 
 /// Reads a row that was selected with all its columns.
 pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
@@ -47,10 +63,13 @@ pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
         parent_id: column::id_or_none(row, "parent_id")?,
         linked_id: column::id_or_none(row, "linked_id")?,
         capture: column::id_or_none(row, "capture")?,
+        preparation: preparation(row)?,
+        volumes: column::word(row, "volumes", column::volumes)?,
         backup: column::optional_word(row, "backup", column::backup)?.unwrap_or_default(),
         destroy_at: column::moment_or_none(row, "destroy_at")?,
         queue_timeout: column::integer_or_none(row, "queue_timeout")?,
         queue_timed_out_at: column::moment_or_none(row, "queue_timed_out_at")?,
+        warm_pool_id: column::id_or_none(row, "warm_pool_id")?,
         signing_key: column::plain(row, "signing_key")?,
         auth_token: column::plain(row, "auth_token")?,
         daemon_version: column::plain(row, "daemon_version")?,
@@ -59,6 +78,11 @@ pub(crate) fn read(row: &SqliteRow) -> Result<Sandbox, StoreError> {
         last_activity_at: column::moment(row, "last_activity_at")?,
         generation: column::plain(row, "generation")?,
     })
+}
+
+fn preparation(row: &SqliteRow) -> Result<Option<Preparation>, StoreError> {
+    let Some(build_id) = column::id_or_none(row, "build_id")? else { return Ok(None) };
+    Ok(Some(Preparation { build_id, state: column::word(row, "build_state", BuildState::parse)? }))
 }
 
 fn network_column(text: &str) -> Result<Network, StoreError> {

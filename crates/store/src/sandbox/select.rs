@@ -1,11 +1,12 @@
 //! From faces to a page: pure.
 
 use std::cmp::Ordering;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use types::{SandboxId, Timestamp};
 
-use crate::roster::Face;
+use crate::roster::{Face, Faces};
 use crate::sandbox::list::{Cursor, Filter, Page, Range, SortField, SortValue};
 
 /// Where the hyphens of an id's text are.
@@ -16,10 +17,23 @@ const ID_CHARACTERS: usize = 36;
 /// Which rows make a page.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Selection {
-    pub(crate) ids: Vec<SandboxId>,
+    pub(crate) chosen: Vec<Chosen>,
     pub(crate) next: Option<Cursor>,
     pub(crate) total: u64,
 }
+
+/// A row that is on a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Chosen {
+    pub(crate) id: SandboxId,
+    /// Of the row that it was chosen by.
+    pub(crate) generation: i64,
+    /// When it was last used, which no generation tells.
+    pub(crate) last_activity_at: Timestamp,
+}
+
+/// A label as faces have it.
+type Label<'faces> = (&'faces Arc<str>, &'faces Arc<str>);
 
 /// A face's value of the sort field.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,10 +54,16 @@ struct Candidate {
 }
 
 /// Picks a page.
-pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection {
+pub(crate) fn select(faces: &Faces, filter: &Filter, page: &Page) -> Selection {
     let Some(ids) = id_range(filter.id_prefix.as_deref().unwrap_or_default()) else {
         return Selection::default();
     };
+    // A label that nobody has is on no page.
+    let known = |(key, value): &(String, String)| Some((faces.text(key)?, faces.text(value)?));
+    let Some(labels) = filter.labels.iter().map(known).collect::<Option<Vec<Label<'_>>>>() else {
+        return Selection::default();
+    };
+    let faces = faces.all();
     let directed = |order: Ordering| if page.descending { order.reverse() } else { order };
     let is_after = |face: &Face| {
         page.after.as_ref().is_none_or(|Cursor { value, id }| {
@@ -54,7 +74,7 @@ pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection 
     let mut total = 0;
     let mut found = Vec::new();
     for (place, face) in faces.iter().enumerate() {
-        if ids.holds(face.id) && lets_through(filter, face) {
+        if ids.holds(face.id) && lets_through(filter, face) && is_labelled(face, &labels) {
             total += 1;
             if is_after(face) {
                 found.push(Candidate { rank: 0, id: face.id, place });
@@ -83,7 +103,14 @@ pub(crate) fn select(faces: &[Face], filter: &Filter, page: &Page) -> Selection 
     listed.sort_unstable_by(order);
     let last = listed.last().filter(|_| more).and_then(|candidate| faces.get(candidate.place));
     let next = last.map(|face| Cursor { value: key(page.sort, face).to_value(), id: face.id });
-    Selection { ids: listed.iter().map(|candidate| candidate.id).collect(), next, total }
+    let chosen = listed.iter().filter_map(|candidate| faces.get(candidate.place)).map(Chosen::of);
+    Selection { chosen: chosen.collect(), next, total }
+}
+
+impl Chosen {
+    const fn of(face: &Face) -> Self {
+        Self { id: face.id, generation: face.generation, last_activity_at: face.last_activity_at }
+    }
 }
 
 /// Gives each candidate its rank.
@@ -95,13 +122,24 @@ fn rank(sort: SortField, faces: &[Face], found: &mut [Candidate]) {
     };
     match sort {
         SortField::Snapshot | SortField::Region | SortField::State => {
-            // Many have few different values between them: those are put in order, not the many.
-            let distinct: HashSet<&str> = found.iter().map(text).collect();
-            let mut distinct: Vec<&str> = distinct.into_iter().collect();
-            distinct.sort_unstable();
-            let ranks: HashMap<&str, u64> = distinct.into_iter().zip(0..).collect();
+            // Many have few different values between them: those are put in order, not the many. Where a text is tells
+            // which it is, nearly always, and is soon looked up; the same text in two places has one rank all the same.
+            let mut places: HashMap<(usize, usize), u64> = HashMap::new();
+            let mut distinct: Vec<&str> = Vec::new();
+            for candidate in &mut *found {
+                let text = text(candidate);
+                candidate.rank = *places.entry((text.as_ptr().addr(), text.len())).or_insert_with(|| {
+                    distinct.push(text);
+                    distinct.len() as u64 - 1
+                });
+            }
+            let mut ordered = distinct.clone();
+            ordered.sort_unstable();
+            let rank = |text: &&str| ordered.partition_point(|other| other < text) as u64;
+            let ranks: Vec<u64> = distinct.iter().map(rank).collect();
             for candidate in found {
-                candidate.rank = ranks.get(text(candidate)).copied().unwrap_or_default();
+                let place = usize::try_from(candidate.rank).ok();
+                candidate.rank = place.and_then(|place| ranks.get(place)).copied().unwrap_or_default();
             }
         }
         SortField::Name => {
@@ -176,9 +214,10 @@ fn key(sort: SortField, face: &Face) -> Key<'_> {
     }
 }
 
-/// Everything of a filter but the id. What is cheap to ask is asked first.
+/// Everything of a filter but the id and the labels. What is cheap to ask is asked first.
 fn lets_through(filter: &Filter, face: &Face) -> bool {
     (filter.errored_deleted || !face.errored_deleted)
+        && (filter.warm || !face.is_warm)
         && filter.states.as_ref().is_none_or(|words| words.iter().any(|word| word == face.state))
         && filter.public.is_none_or(|public| public == face.public)
         && filter.recoverable.is_none_or(|recoverable| recoverable == face.recoverable)
@@ -192,7 +231,6 @@ fn lets_through(filter: &Filter, face: &Face) -> bool {
         && (filter.snapshots.is_empty() || filter.snapshots.iter().any(|name| **name == *face.snapshot))
         && (filter.regions.is_empty() || filter.regions.iter().any(|name| **name == *face.region))
         && filter.name_prefix.as_ref().is_none_or(|prefix| begins(&face.name, prefix))
-        && filter.labels.iter().all(|(key, value)| is_labelled(face, key, value))
 }
 
 /// Tells whether a text begins so, whatever the case of its ASCII letters.
@@ -201,9 +239,12 @@ fn begins(text: &str, prefix: &str) -> bool {
     head.is_some_and(|head| head.eq_ignore_ascii_case(prefix.as_bytes()))
 }
 
-fn is_labelled(face: &Face, key: &str, value: &str) -> bool {
-    let place = face.labels.binary_search_by(|(known, _)| (**known).cmp(key));
-    place.is_ok_and(|place| face.labels.get(place).is_some_and(|(_, known)| **known == *value))
+/// Tells whether a face has all labels: equal texts of faces are in one place, so that no text is read.
+fn is_labelled(face: &Face, labels: &[Label<'_>]) -> bool {
+    labels.iter().all(|(key, value)| {
+        let is_it = |label: &(Arc<str>, Arc<str>)| Arc::ptr_eq(&label.0, key) && Arc::ptr_eq(&label.1, value);
+        face.labels.iter().any(is_it)
+    })
 }
 
 /// Returns the first and last id that begin so, `None` when no id does.

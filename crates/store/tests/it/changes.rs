@@ -18,18 +18,10 @@ fn now() -> Timestamp {
 
 fn snapshot(state: SnapshotState, at: Timestamp) -> SavedSnapshot {
     SavedSnapshot {
-        id: ID,
-        organization_id: OWNER,
-        name: "one".to_owned(),
-        image: SavedSnapshot::image_of(ID),
         state,
-        error_reason: None,
-        source_sandbox_id: SandboxId::from_u128(9),
+        source_sandbox_id: Some(SandboxId::from_u128(9)),
         resources: types::resource::Resources::default(),
-        size_bytes: 0,
-        created_at: at,
-        updated_at: at,
-        last_used_at: None,
+        ..SavedSnapshot::new(ID, Some(OWNER), "one".to_owned(), at)
     }
 }
 
@@ -77,12 +69,12 @@ async fn what_is_done_to_snapshots_is_told() {
     store.snapshot_insert(&taking).await.unwrap();
     assert_eq!(changes.try_recv().unwrap(), SnapshotChange::Written(taking.clone()));
     let active = SavedSnapshot { state: SnapshotState::Active, size_bytes: 7, ..taking };
-    store.snapshot_update(&active).await.unwrap();
+    let active = store.snapshot_update(active).await.unwrap().unwrap();
     assert_eq!(changes.try_recv().unwrap(), SnapshotChange::Written(active.clone()));
     store.snapshot_delete(ID).await.unwrap();
     assert_eq!(changes.try_recv().unwrap(), SnapshotChange::Deleted(active.clone()));
     store.snapshot_delete(ID).await.unwrap();
-    store.snapshot_update(&active).await.unwrap();
+    assert_eq!(store.snapshot_update(active).await.unwrap(), None);
     assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
 }
 

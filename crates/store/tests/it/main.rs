@@ -7,5 +7,6 @@ mod tenant;
 mod sandbox;
 mod list;
 mod paging;
+mod kept;
 mod quota;
 mod changes;

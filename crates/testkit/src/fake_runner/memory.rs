@@ -3,10 +3,10 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
-use engine::port::{Class, RunnerError};
-use types::SandboxId;
+use engine::port::{Class, ImageOrder, RunnerError};
 use types::sandbox::{Network, Observed};
 use types::work::Work;
+use types::{BuildId, SandboxId, VolumeId};
 
 use crate::fake_runner::Call;
 
@@ -17,6 +17,13 @@ pub(super) struct Memory {
     /// What is in the object storage.
     pub(super) backups: HashMap<SandboxId, u64>,
     pub(super) images: HashSet<String>,
+    pub(super) volumes: HashSet<VolumeId>,
+    /// What images were asked for, in order.
+    pub(super) orders: Vec<ImageOrder>,
+    /// What builds said.
+    pub(super) logs: HashMap<BuildId, Vec<u8>>,
+    /// How large an image is.
+    pub(super) image_bytes: Option<u64>,
     pub(super) work: HashMap<SandboxId, Work>,
     /// Sandboxes whose files were made and not removed since.
     made: HashSet<SandboxId>,

@@ -218,11 +218,25 @@ pub enum Overlay {
     Forking,
     /// Its files are being repaired, from its backup or where they are.
     Repairing,
+    /// Its image is to be built.
+    PendingBuild,
+    /// Its image is being built.
+    Building,
+    /// Its image could not be built.
+    BuildFailed,
 }
 
 impl Overlay {
     /// Every value, for tables and tests.
-    pub const ALL: [Self; 4] = [Self::Resizing, Self::Snapshotting, Self::Forking, Self::Repairing];
+    pub const ALL: [Self; 7] = [
+        Self::Resizing,
+        Self::Snapshotting,
+        Self::Forking,
+        Self::Repairing,
+        Self::PendingBuild,
+        Self::Building,
+        Self::BuildFailed,
+    ];
 
     /// Returns the contract's word.
     pub const fn as_str(self) -> &'static str {
@@ -231,6 +245,9 @@ impl Overlay {
             Self::Snapshotting => "snapshotting",
             Self::Forking => "forking",
             Self::Repairing => "restoring",
+            Self::PendingBuild => "pending_build",
+            Self::Building => "building_snapshot",
+            Self::BuildFailed => "build_failed",
         }
     }
 }
@@ -249,9 +266,9 @@ pub const WORDS: [(&str, Option<&str>); 22] = [
     ("starting", None),
     ("stopping", None),
     ("error", None),
-    ("build_failed", Some(NO_BUILDS)),
-    ("pending_build", Some(NO_BUILDS)),
-    ("building_snapshot", Some(NO_BUILDS)),
+    ("build_failed", None),
+    ("pending_build", None),
+    ("building_snapshot", None),
     ("unknown", Some("while a host is being looked at, the word of what was asked for is shown")),
     ("pulling_snapshot", Some("an image is on the host before a sandbox can be made from it")),
     ("archived", None),
@@ -263,8 +280,6 @@ pub const WORDS: [(&str, Option<&str>); 22] = [
     ("paused", None),
     ("resuming", None),
 ];
-
-const NO_BUILDS: &str = "a create with a Dockerfile is refused; images are built apart from sandboxes";
 
 #[cfg(test)]
 mod tests {

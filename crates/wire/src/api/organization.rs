@@ -25,12 +25,12 @@ pub struct Organization {
     pub updated_at: String,
     /// Whether it may start nothing.
     pub suspended: bool,
-    /// Since when; null when it is not.
-    pub suspended_at: Option<String>,
-    /// Why; null when it is not.
-    pub suspension_reason: Option<String>,
-    /// Until when; null when it is not.
-    pub suspended_until: Option<String>,
+    /// Since when; the beginning of 1970 when it is not: one official client takes no null here.
+    pub suspended_at: String,
+    /// Why; nothing when it is not.
+    pub suspension_reason: String,
+    /// Until when; the beginning of 1970 when it is not.
+    pub suspended_until: String,
     /// How long its sandboxes run on after that, in hours.
     pub suspension_cleanup_grace_period_hours: u32,
     /// The most processors of one sandbox.
@@ -73,4 +73,42 @@ pub struct Organization {
     pub experimental_config: BTreeMap<String, Value>,
     /// Where telemetry is sent; null is nowhere.
     pub otel_config: Option<Value>,
+}
+
+/// What the sandboxes of an organisation may use together in one region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegionQuota {
+    /// The organisation.
+    pub organization_id: String,
+    /// The region.
+    pub region_id: String,
+    /// Of which kind of sandboxes.
+    pub sandbox_class: String,
+    /// The most processors; 4294967295 is without bound, because clients want a number.
+    pub total_cpu_quota: u32,
+    /// The most memory, in GiB; bounded or not as above.
+    pub total_memory_quota: u32,
+    /// The most disk, in GiB; bounded or not as above.
+    pub total_disk_quota: u32,
+    /// The most graphics processors.
+    pub total_gpu_quota: u32,
+    /// Which of them.
+    pub allowed_gpu_types: Vec<String>,
+    /// The most processors of one sandbox; null is without bound.
+    pub max_cpu_per_sandbox: Option<u32>,
+    /// The most memory of one sandbox, in GiB; null is without bound.
+    pub max_memory_per_sandbox: Option<u32>,
+    /// The most disk of one sandbox, in GiB; null is without bound.
+    pub max_disk_per_sandbox: Option<u32>,
+    /// The most disk of one sandbox that is kept when it stops; null is the same as of any.
+    pub max_disk_per_non_ephemeral_sandbox: Option<u32>,
+    /// The most processors for each graphics processor; null is without bound.
+    pub max_cpu_per_gpu: Option<u32>,
+    /// The most memory for each graphics processor; null is without bound.
+    pub max_memory_per_gpu: Option<u32>,
+    /// The most disk for each graphics processor; null is without bound.
+    pub max_disk_per_gpu: Option<u32>,
+    /// After how many minutes a sandbox is deleted at the latest; null is never.
+    pub max_sandbox_lifespan: Option<u32>,
 }

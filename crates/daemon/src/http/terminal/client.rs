@@ -10,7 +10,7 @@ use daytona_wire::toolbox::terminal::{Control, PtyExit, Status};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 
-use crate::http::socket::{close, offered, prepare};
+use crate::http::socket::{HEAR_WITHIN, close, offered, prepare};
 use crate::terminal::Attachment;
 use crate::terminal::feed::{News, Viewer};
 use crate::terminal::shell::{Shell, Unread};
@@ -21,8 +21,6 @@ const EXIT_PROTOCOL: &str = "X-Daytona-Pty-Exit-Control";
 const INPUT_BYTES: usize = 64 * 1024;
 /// How long the last words of a client that has closed are waited for.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
-/// How long a client that takes nothing may take to hear that it was given up.
-const CLOSE_WITHIN: Duration = Duration::from_mins(1);
 
 /// What close codes mean (RFC 6455 §7.4.1).
 mod code {
@@ -151,13 +149,14 @@ pub async fn finish(
             let code = if hears_exit || exit_code == 0 { code::NORMAL } else { code::ERROR };
             if hears_exit {
                 // The close says it once more.
-                let _ = sink.send(text(&Control { status: Status::Exited(exit) })).await;
+                let said = sink.send(text(&Control { status: Status::Exited(exit) }));
+                let _ = tokio::time::timeout(HEAR_WITHIN, said).await;
             }
             (code, reason)
         }
     };
     if let Ok(socket) = sink.reunite(stream) {
-        let _ = tokio::time::timeout(CLOSE_WITHIN, close(socket, code, &reason)).await;
+        close(socket, code, &reason).await;
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocketUpgrade};
-use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
-    X_CONTENT_TYPE_OPTIONS,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -27,17 +27,12 @@ use crate::terminal::{Attachment, Request, Terminal, window};
 const DIRECTORY: &str = "/";
 /// What proxies write the client's own `Host` into.
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Nothing from elsewhere, and no code but the files below.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-                      base-uri 'none'; form-action 'none'";
-
+/// The page, with all that it needs in it: what opens it may be a secret in its address, which no other file would be
+/// asked for with.
 const PAGE: &str = include_str!("page/index.html");
-/// What the page needs: name, type, contents.
-const FILES: [(&str, &str, &str); 3] = [
-    ("page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
-    ("screen.js", "text/javascript; charset=utf-8", include_str!("page/screen.js")),
-    ("style.css", "text/css; charset=utf-8", include_str!("page/style.css")),
-];
+const STYLE: &str = include_str!("page/style.css");
+const SCREEN: &str = include_str!("page/screen.js");
+const SCRIPT: &str = include_str!("page/page.js");
 
 /// The page at `/` and its web socket at `/ws`.
 pub fn web_routes() -> Router<Arc<Daemon>> {
@@ -46,29 +41,27 @@ pub fn web_routes() -> Router<Arc<Daemon>> {
 
 /// The same below a prefix.
 pub fn routes(prefix: &str) -> Router<Arc<Daemon>> {
-    Router::new()
-        .route(&format!("{prefix}/"), get(page))
-        .route(&format!("{prefix}/ws"), get(connect))
-        .route(&format!("{prefix}/files/{{name}}"), get(file))
+    Router::new().route(&format!("{prefix}/"), get(page)).route(&format!("{prefix}/ws"), get(connect))
 }
 
-async fn page() -> Response {
-    document("text/html; charset=utf-8", PAGE)
-}
-
-async fn file(Path(name): Path<String>) -> Result<Response, DaemonError> {
-    let found = FILES.iter().find(|(known, _, _)| *known == name);
-    found.map(|(_, kind, contents)| document(kind, contents)).ok_or(DaemonError::NoSuchOperation)
-}
-
-fn document(kind: &'static str, contents: &'static str) -> Response {
+async fn page(State(daemon): State<Arc<Daemon>>) -> Response {
+    let nonce = daemon.token();
+    // Nothing from elsewhere, and no code but what is in the page already.
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'"
+    );
     let headers = [
-        (CONTENT_TYPE, kind),
-        (CONTENT_SECURITY_POLICY, POLICY),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (CACHE_CONTROL, "no-cache"),
+        (CONTENT_TYPE, "text/html; charset=utf-8".to_owned()),
+        (CONTENT_SECURITY_POLICY, policy),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        // Its address may hold a secret.
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (CACHE_CONTROL, "no-store".to_owned()),
     ];
-    (headers, contents).into_response()
+    let parts = [("{nonce}", nonce.as_str()), ("{style}", STYLE), ("{screen}", SCREEN), ("{page}", SCRIPT)];
+    let page = parts.iter().fold(PAGE.to_owned(), |page, (name, part)| page.replace(name, part));
+    (headers, page).into_response()
 }
 
 async fn connect(

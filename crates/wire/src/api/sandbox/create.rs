@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::api::build::CreateBuildInfo;
 use crate::api::sandbox::full::SandboxVolume;
 
 /// What to make. Every field may be missing or null; fields that are not known are ignored. Numbers are wide here, so that
@@ -63,12 +64,10 @@ pub struct CreateSandbox {
     pub ttl_minutes: Option<i64>,
     /// How many minutes it may wait for room on the host; at least 1.
     pub queue_timeout: Option<i64>,
-    /// Volumes to mount. Not built yet.
-    #[schema(value_type = Option<Vec<SandboxVolume>>)]
-    pub volumes: Option<Vec<Value>>,
-    /// A Dockerfile to build. Not built yet.
-    #[schema(value_type = Option<Object>)]
-    pub build_info: Option<Value>,
+    /// Volumes to mount.
+    pub volumes: Option<Vec<SandboxVolume>>,
+    /// A Dockerfile to build, in place of a snapshot.
+    pub build_info: Option<CreateBuildInfo>,
     /// Secrets to hand in. Not built yet.
     #[schema(value_type = Option<Vec<Object>>)]
     pub secrets: Option<Vec<Value>>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::api::build::BuildInfo;
 use crate::api::sandbox::inspection::{Condition, Isolation};
 
 /// A sandbox in full. The SDKs refuse it when a field that is not optional here is missing, and when a whole number is
@@ -85,6 +86,12 @@ pub struct Sandbox {
     /// When it had waited too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_timed_out_at: Option<String>,
+    /// The warm pool that it waits in; missing once somebody has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_pool_id: Option<String>,
+    /// What its image was built from; in answers to a create and a get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_info: Option<BuildInfo>,
     /// The sandbox whose network it shares.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linked_sandbox_id: Option<String>,
@@ -142,11 +149,14 @@ pub struct SandboxFailure {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxVolume {
-    /// The volume's id or name.
+    /// The volume's id; its name will do where one is asked for.
     pub volume_id: String,
     /// Where it is mounted.
     pub mount_path: String,
     /// The part of it that is mounted.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subpath: Option<String>,
+    /// Whether it may only be read there. Not part of the contract.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }

@@ -76,6 +76,9 @@ pub struct SandboxListItem {
     /// When it had waited too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue_timed_out_at: Option<String>,
+    /// The warm pool that it waits in; missing once somebody has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_pool_id: Option<String>,
     /// When it was made.
     pub created_at: String,
     /// When anything of it last changed.

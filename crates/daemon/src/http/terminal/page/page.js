@@ -1,6 +1,4 @@
-// Connects the page to a shell: draws what the screen holds, and sends keys.
-
-import { Screen } from './screen.js';
+// Connects the page to a shell: draws what the screen holds, and sends keys. It stands behind `screen.js` in one module.
 
 const element = document.getElementById('screen');
 const keys = document.getElementById('keys');
