@@ -33,6 +33,8 @@ pub(crate) enum Need {
     Ext4,
     /// `docker-registry`, a real registry, and `skopeo` and `umoci`, which speak to it and unpack images independently.
     Registry,
+    /// `buildah`, another builder of images, which must come to the same files.
+    Builder,
     /// `mkfs.xfs` and `mkfs.btrfs`: file systems that share blocks between files, for tests of forks.
     SharedBlocks,
 }
@@ -52,6 +54,7 @@ impl Need {
             Self::Ssh => &["openssh-client"],
             Self::Ext4 => &["e2fsprogs"],
             Self::Registry => &["docker-registry", "skopeo", "umoci"],
+            Self::Builder => &["buildah"],
             Self::SharedBlocks => &["xfsprogs", "btrfs-progs"],
         }
     }
@@ -71,6 +74,7 @@ impl Need {
             Self::Registry => {
                 ["docker-registry", "skopeo", "umoci"].iter().all(|name| process::find(name).is_some())
             }
+            Self::Builder => process::find("buildah").is_some(),
             Self::SharedBlocks => {
                 process::find("mkfs.xfs").is_some() && process::find("mkfs.btrfs").is_some()
             }

@@ -24,6 +24,7 @@ const NEEDS: &[Need] = &[
     Need::Ssh,
     Need::Ext4,
     Need::Registry,
+    Need::Builder,
     Need::SharedBlocks,
     Need::Mmdebstrap,
     Need::Python,

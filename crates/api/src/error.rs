@@ -104,7 +104,9 @@ pub enum ApiError {
     #[error("You have reached the maximum number of registries")]
     TooManyRegistries,
     /// There is no registry that clients may push to.
-    #[error("No registry to push to is configured on this server; use buildInfo, or push to a registry of your own and add it with POST /docker-registry")]
+    #[error(
+        "No registry to push to is configured on this server; use buildInfo, or push to a registry of your own and add it with POST /docker-registry"
+    )]
     NoPushRegistry,
     /// There is nowhere to put what a build needs.
     #[error("Object storage is not configured")]
@@ -256,9 +258,12 @@ impl ApiError {
             Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } => {
                 (StatusCode::NOT_IMPLEMENTED, "NOT_IMPLEMENTED")
             }
-            Self::NoObjectStorage | Self::NoPushRegistry | Self::Authenticate(_) | Self::Judge(_) | Self::RunnerAway(_) | Self::Full(_) => {
-                (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE")
-            }
+            Self::NoObjectStorage
+            | Self::NoPushRegistry
+            | Self::Authenticate(_)
+            | Self::Judge(_)
+            | Self::RunnerAway(_)
+            | Self::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNAVAILABLE"),
             Self::Store(_) | Self::Runner(_) => (StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_SERVER_ERROR"),
         }
     }
@@ -315,7 +320,11 @@ impl IntoResponse for ApiError {
         // Of keys that cannot be had the log is told once, not by everybody who shows what looks like a token.
         let is_told = matches!(
             self,
-            Self::NotBuilt { .. } | Self::FieldNotBuilt { .. } | Self::Judge(_) | Self::NoPushRegistry | Self::NoObjectStorage
+            Self::NotBuilt { .. }
+                | Self::FieldNotBuilt { .. }
+                | Self::Judge(_)
+                | Self::NoPushRegistry
+                | Self::NoObjectStorage
         );
         if status.is_server_error() && !is_told {
             tracing::error!(error = &self as &dyn std::error::Error, "a request failed");

@@ -119,7 +119,10 @@ pub(crate) fn resources(
 }
 
 /// Returns what sandboxes of a new snapshot get: `[cpu, memory, disk]` as asked for, else the contract's defaults.
-pub(crate) fn snapshot_resources(asked: [Option<i64>; 3], settings: &Settings) -> Result<Resources, ApiError> {
+pub(crate) fn snapshot_resources(
+    asked: [Option<i64>; 3],
+    settings: &Settings,
+) -> Result<Resources, ApiError> {
     let ([cpu, memory, disk], usual, most) = (asked, Resources::default(), settings.most_per_sandbox);
     Ok(Resources {
         cpu: amount("cpu", "CPU", "", cpu, usual.cpu, most.cpu)?,

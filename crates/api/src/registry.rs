@@ -139,7 +139,10 @@ fn url(text: &str) -> Result<String, ApiError> {
     let host = registry::host(&url);
     let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-    let is_plain = !host.is_empty() && host.bytes().all(allowed) && !url.contains(['@', '?', '#']);
+    let is_plain = !host.is_empty()
+        && !host.ends_with(':')
+        && host.bytes().all(allowed)
+        && !url.contains(['@', '?', '#']);
     let is_known = scheme.is_none_or(|scheme| scheme == "http" || scheme == "https");
     if url.len() > URL_BYTES || !is_plain || !is_known || url.chars().any(char::is_control) {
         return Err(ApiError::invalid(

@@ -83,9 +83,10 @@ pub(crate) async fn delete(state: &ApiState, caller: &Caller, reference: &str) -
         }
         None => Err(match get(state, caller, reference).await?.state {
             VolumeState::Ready | VolumeState::Error => ApiError::VolumeInUse { name: volume.name },
-            other => {
-                ApiError::invalid(format!("Volume must be ready or in error to be deleted; it is {}", other.as_str()))
-            }
+            other => ApiError::invalid(format!(
+                "Volume must be ready or in error to be deleted; it is {}",
+                other.as_str()
+            )),
         }),
     }
 }
@@ -154,7 +155,8 @@ fn admit(mounts: &[VolumeMount], new: &VolumeMount) -> Result<(), ApiError> {
 }
 
 async fn mount(state: &ApiState, caller: &Caller, asked: &SandboxVolume) -> Result<VolumeMount, ApiError> {
-    let path = asked.mount_path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(&asked.mount_path);
+    let path =
+        asked.mount_path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(&asked.mount_path);
     if let Some(reason) = refused_mount_path(path) {
         return Err(ApiError::invalid(format!("Invalid mount path {path}: {reason}")));
     }
@@ -184,9 +186,9 @@ async fn find(state: &ApiState, caller: &Caller, reference: &str) -> Result<Volu
         Err(error) => return Err(error),
     };
     match (by_id, by_name) {
-        (Some(one), Some(other)) if one.id != other.id => {
-            Err(ApiError::invalid(format!("Volume {reference} is ambiguous: it is one's id and another's name")))
-        }
+        (Some(one), Some(other)) if one.id != other.id => Err(ApiError::invalid(format!(
+            "Volume {reference} is ambiguous: it is one's id and another's name"
+        ))),
         (Some(volume), _) | (None, Some(volume)) => Ok(volume),
         (None, None) => Err(not_found(reference)),
     }

@@ -43,7 +43,7 @@ pub(crate) fn read(
             }
         }
     }
-    let mut words = match crate::read::json(rest) {
+    let mut words = match word::json(rest) {
         Some(words) => words,
         None => word::split(rest, escape),
     };

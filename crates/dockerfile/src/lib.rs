@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
-mod text;
 mod word;
+mod text;
 pub mod pattern;
 pub mod ignore;
 pub mod mount;

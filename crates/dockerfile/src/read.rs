@@ -138,7 +138,7 @@ fn kind(line: &Line, escape: char) -> Result<Kind, String> {
         "USER" => Kind::User(rest.to_owned()),
         "EXPOSE" => Kind::Expose(word::split(rest, escape)),
         "SHELL" => {
-            let words = json(rest).filter(|words| !words.is_empty());
+            let words = word::json(rest).filter(|words| !words.is_empty());
             Kind::Shell(
                 words
                     .ok_or_else(|| "SHELL needs a list, as in `SHELL [\"/bin/bash\", \"-c\"]`".to_owned())?,
@@ -232,12 +232,7 @@ fn run(line: &Line, escape: char) -> Result<RunText, String> {
 }
 
 fn form(rest: &str) -> Form {
-    json(rest).map_or_else(|| Form::Shell(rest.to_owned()), Form::Exec)
-}
-
-/// Reads a list of texts; what is none is a text for the shell.
-pub(crate) fn json(rest: &str) -> Option<Vec<String>> {
-    rest.starts_with('[').then(|| serde_json::from_str(rest).ok()).flatten()
+    word::json(rest).map_or_else(|| Form::Shell(rest.to_owned()), Form::Exec)
 }
 
 /// Reads `name=value …`, or `name value`, which takes the rest of the line.

@@ -1,9 +1,8 @@
 //! From bytes to logical lines: directives, comments, continuations and here-documents.
 
 use crate::error::Error;
+use crate::word::MOST_TEXT_BYTES as MOST_BYTES;
 
-/// The most that a Dockerfile may have.
-pub(crate) const MOST_BYTES: usize = 1 << 20;
 /// The most instructions in it.
 const MOST_INSTRUCTIONS: usize = 2_000;
 /// Instructions that may be followed by here-documents.

@@ -2,6 +2,8 @@
 
 /// The most that one expanded word may have: the kernel passes no longer argument (execve(2)).
 pub(crate) const MOST_VALUE_BYTES: usize = 128 << 10;
+/// The most that a text may have.
+pub(crate) const MOST_TEXT_BYTES: usize = 1 << 20;
 /// How deep `${a:-${b:-…}}` may go.
 const MOST_DEPTH: usize = 16;
 
@@ -32,6 +34,11 @@ pub(crate) fn split(text: &str, escape: char) -> Vec<String> {
     words
 }
 
+/// Reads a list of texts; what is none is a text for the shell.
+pub(crate) fn json(rest: &str) -> Option<Vec<String>> {
+    rest.starts_with('[').then(|| serde_json::from_str(rest).ok()).flatten()
+}
+
 /// What gives variables their values.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -56,7 +63,7 @@ struct Expansion<'a> {
 
 impl<'a> Expansion<'a> {
     fn new(text: &'a str, escape: char, lookup: Lookup<'a>, has_quotes: bool) -> Self {
-        let most_bytes = if has_quotes { MOST_VALUE_BYTES } else { crate::text::MOST_BYTES };
+        let most_bytes = if has_quotes { MOST_VALUE_BYTES } else { MOST_TEXT_BYTES };
         Self { characters: text.chars().peekable(), escape, lookup, has_quotes, most_bytes, depth: 0 }
     }
 

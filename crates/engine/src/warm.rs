@@ -59,8 +59,7 @@ mod tests {
 
     fn member(id: u128, observed: Observed) -> Sandbox {
         let id = SandboxId::from_u128(id);
-        let new =
-            Sandbox::new(id, OrganizationId::from_u128(1), &SystemRandom, Timestamp::UNIX_EPOCH);
+        let new = Sandbox::new(id, OrganizationId::from_u128(1), &SystemRandom, Timestamp::UNIX_EPOCH);
         Sandbox { image: "i".to_owned(), observed, error_reason: Some("no room".to_owned()), ..new }
     }
 
@@ -85,7 +84,10 @@ mod tests {
             member(2, Observed::Ended),
             member(3, Observed::Stopped),
             Sandbox { image: "old".to_owned(), ..member(4, Observed::Started) },
-            Sandbox { resources: Resources { cpu: 9, ..Resources::default() }, ..member(5, Observed::Started) },
+            Sandbox {
+                resources: Resources { cpu: 9, ..Resources::default() },
+                ..member(5, Observed::Started)
+            },
         ];
         let change = plan(2, Some(&origin()), &members);
         assert_eq!(change.remove.len(), 5);

@@ -214,7 +214,8 @@ pub fn ensure_place(root: impl AsFd, path: &str, is_file: bool) -> Result<OwnedF
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         rustix::fs::openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
     };
-    let (mut here, mut parts) = (String::from("."), path.split('/').filter(|part| !part.is_empty()).peekable());
+    let (mut here, mut parts) =
+        (String::from("."), path.split('/').filter(|part| !part.is_empty()).peekable());
     while let Some(part) = parts.next() {
         let above = open(&here).context("openat2", &here)?;
         here = format!("{here}/{part}");

@@ -2,7 +2,7 @@
 
 use crate::error::RunnerError;
 use crate::host::Host;
-use crate::volume::Mount;
+use crate::sandbox::spec::Mount;
 
 const ATTACH: &str = "mount a volume";
 

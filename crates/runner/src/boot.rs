@@ -172,12 +172,7 @@ fn root(ground: &Ground, image: &Image, disk: &Disk, pid: i32) -> Result<OwnedFd
 }
 
 /// Writes the daemon's settings into memory that the process inherits; their shape is `daemon::Settings`.
-fn settings(
-    ground: &Ground,
-    spec: &Spec,
-    image: &Image,
-    program: &[String],
-) -> Result<OwnedFd, RunnerError> {
+fn settings(ground: &Ground, spec: &Spec, image: &Image, program: &[String]) -> Result<OwnedFd, RunnerError> {
     let told = [
         ("DAYTONA_ORGANIZATION_ID", &spec.organization_id),
         ("DAYTONA_REGION_ID", &spec.region),

@@ -7,8 +7,8 @@ pub mod error;
 mod log;
 mod watch;
 mod speak;
-mod write;
 mod view;
+mod write;
 mod archive;
 mod owner;
 mod context;
@@ -124,10 +124,10 @@ impl Host {
             watch.check()?;
         }
         let teller = Teller::new(log);
-        let mut build = Build::new((self, order), sources, (&teller, &watch), (&file, &plan));
-        let state = build.run();
+        let mut work = Build::new((self, order), sources, (&teller, &watch), (&file, &plan));
+        let state = work.run();
         // After a failure, too: whoever corrects the last step need not wait for those before it.
-        let kept = self.ground.images.keep_steps(&build.done);
+        let kept = self.ground.images.keep_steps(&work.done);
         let state = state?;
         kept?;
         let built = self.name(order, state)?;
@@ -173,6 +173,6 @@ impl BuildOrder {
         let contexts = self.contexts.join(" ");
         let arguments = format!("{:?} {:?} {:?}", self.arguments, self.target, self.network);
         let parts = [&self.organization_id, &self.dockerfile, &contexts, &arguments];
-        Key::of("order", &parts.map(|part| part.as_bytes())).to_hex()
+        Key::of("order", &parts.map(String::as_bytes)).to_hex()
     }
 }

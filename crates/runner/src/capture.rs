@@ -41,8 +41,9 @@ impl Host {
     /// Lists the images of the sandboxes that are here.
     pub(crate) fn images_in_use(&self) -> BTreeSet<String> {
         let image = |id: String| {
-            let found =
-                self.table.with(&id, |entry| Ok(entry.record.as_ref().map(|record| record.spec.image.clone())));
+            let found = self
+                .table
+                .with(&id, |entry| Ok(entry.record.as_ref().map(|record| record.spec.image.clone())));
             found.ok().flatten().flatten()
         };
         self.table.ids().into_iter().filter_map(image).collect()

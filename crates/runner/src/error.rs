@@ -212,7 +212,9 @@ impl RunnerError {
         const ANYWHERE: [Errno; 3] = [Errno::NOSPC, Errno::DQUOT, Errno::ROFS];
         const OF_DISKS: [Errno; 4] = [Errno::NOENT, Errno::INVAL, Errno::UCLEAN, Errno::IO];
         let source = match self {
-            Self::File { source, .. } | Self::Registry { source: RegistryError::File { source, .. } } => source,
+            Self::File { source, .. } | Self::Registry { source: RegistryError::File { source, .. } } => {
+                source
+            }
             Self::Kernel { source, .. } | Self::Volume { source, .. } => &source.source,
             _ => return false,
         };

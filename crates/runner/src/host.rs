@@ -15,8 +15,8 @@ use crate::cell::Cell;
 use crate::error::{MOUNT, RunnerError, chain};
 use crate::ground::Ground;
 use crate::image::{Image, Store};
-use crate::pool::{self, Pool};
 use crate::lent::Lent;
+use crate::pool::{self, Pool};
 use crate::sandbox::disk::{self, Disk};
 use crate::sandbox::spec::{Home, Record, Spec};
 use crate::settings::Settings;
@@ -114,8 +114,20 @@ impl Host {
         }
         let begun = Beginnings::default();
         let lent = Lent::default();
-        let mut host =
-            Self { settings, cells, barriers, begun, pool, ground, table, warnings, run, clock, random, lent };
+        let mut host = Self {
+            settings,
+            cells,
+            barriers,
+            begun,
+            pool,
+            ground,
+            table,
+            warnings,
+            run,
+            clock,
+            random,
+            lent,
+        };
         if let Err(error) = host.collect_images() {
             host.warnings.push(format!("cannot remove images that nobody uses: {}", chain(&error)));
         }

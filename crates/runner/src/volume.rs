@@ -14,11 +14,11 @@ use linux::loopback;
 use linux::mount::{self, Attributes};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
 use types::{Clock, Random};
 
 use crate::error::RunnerError;
 use crate::sandbox::disk;
+use crate::sandbox::spec::Mount;
 
 /// Holds a volume's files in its file system; beside it may be what the file system itself keeps.
 const FILES: &str = "files";
@@ -29,19 +29,6 @@ const HALF_MADE: &str = "new";
 /// How many volumes stay mounted, whether somebody uses them or not.
 const READY: usize = 64;
 const MOUNT: &str = "mount a volume";
-
-/// Where a sandbox has a volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mount {
-    /// The volume's UUID.
-    pub volume_id: String,
-    /// The absolute path inside.
-    pub path: String,
-    /// The directory of the volume that is shown; all of it without one.
-    pub subpath: Option<String>,
-    /// Whether it may only be read there.
-    pub is_read_only: bool,
-}
 
 /// The disks of volumes.
 #[derive(Debug)]
@@ -112,8 +99,7 @@ impl Volumes {
 
     /// Removes a volume that no sandbox has; one that is not there is removed.
     pub fn remove(&self, id: &str) -> Result<(), RunnerError> {
-        let failed =
-            |source| RunnerError::Volume { action: "remove volume", id: id.to_owned(), source };
+        let failed = |source| RunnerError::Volume { action: "remove volume", id: id.to_owned(), source };
         let mut mounted = self.mounted();
         drop(mounted.remove(id));
         let path = self.disk(id);
@@ -127,11 +113,7 @@ impl Volumes {
     }
 
     /// Returns a detached mount of what `wanted` says for the sandbox of a user namespace.
-    pub(crate) fn mount(
-        &self,
-        wanted: &Mount,
-        user_namespace: impl AsFd,
-    ) -> Result<OwnedFd, RunnerError> {
+    pub(crate) fn mount(&self, wanted: &Mount, user_namespace: impl AsFd) -> Result<OwnedFd, RunnerError> {
         let id = &wanted.volume_id;
         let mut mounted = self.mounted();
         if mounted.len() >= READY && !mounted.contains_key(id) {
@@ -153,7 +135,9 @@ impl Volumes {
     ) -> Result<&'mounted OwnedFd, CallError> {
         match mounted.entry(id.to_owned()) {
             std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(place) => Ok(place.insert(mount_whole(&self.disk(id))?)),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                Ok(place.insert(mount_whole(&self.disk(id))?))
+            }
         }
     }
 

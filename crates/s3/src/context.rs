@@ -72,7 +72,8 @@ impl Contexts {
                     runtime: self.runtime.clone(),
                 },
             })),
-            Err(S3Error::Missing { .. }) => Ok(None),
+            // What the bucket cannot keep is not there either.
+            Err(S3Error::Missing { .. } | S3Error::Key { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use engine::port::{Captured, Class, ImageOrder, Look, Runner, RunnerError, Saved, Started};
 use runner::error::{Class as HostClass, chain};
 use runner::host::{Host, Presence};
-use runner::sandbox::spec::Spec;
+use runner::sandbox::spec::{Mount, Spec};
 use service::Tasks;
 use storage::ObjectStorage;
 use tokio::io::unix::AsyncFd;
@@ -157,9 +157,9 @@ fn amounts(resources: Resources) -> (u32, u64, u64) {
     (cpu.saturating_mul(1000), u64::from(memory_gib) * GIBIBYTE, u64::from(disk_gib) * GIBIBYTE)
 }
 
-fn mounted(mount: &VolumeMount) -> runner::volume::Mount {
+fn mounted(mount: &VolumeMount) -> Mount {
     let VolumeMount { volume_id, path, subpath, is_read_only } = mount.clone();
-    runner::volume::Mount { volume_id: volume_id.to_string(), path, subpath, is_read_only }
+    Mount { volume_id: volume_id.to_string(), path, subpath, is_read_only }
 }
 
 fn order(sandbox: &Sandbox) -> Spec {

@@ -26,7 +26,6 @@ use tracing::{error, info, warn};
 use types::resource::Resources;
 use types::{Clock, Random, SandboxId, SystemClock, SystemRandom};
 
-use crate::{adopt, general, image};
 use crate::bootstrap::{AdminKey, bootstrap};
 use crate::claim::Claim;
 use crate::directory::Rows;
@@ -40,6 +39,7 @@ use crate::objects;
 use crate::tls::Tls;
 use crate::uploads::Uploads;
 use crate::wake::Waker;
+use crate::{adopt, general, image};
 
 /// How long requests and steps under way may take after the signal to end.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
@@ -122,7 +122,8 @@ impl Server {
         let local = Arc::new(LocalRunner::new(host.clone(), storage, tasks.clone(), images, ended));
         let runner: Arc<dyn Runner> = local.clone();
         let engine =
-            Engine::start(store.clone(), runner.clone(), clock.clone(), &image::engine_settings(settings)).await;
+            Engine::start(store.clone(), runner.clone(), clock.clone(), &image::engine_settings(settings))
+                .await;
         watch_running(&store, &local).await?;
         tasks.spawn_until_shutdown("ended sandboxes", look_at_ended(engine.clone(), news));
         tasks.spawn_until_shutdown("firewall's rules", tell_network_trouble(host.clone()));

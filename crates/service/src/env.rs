@@ -506,7 +506,9 @@ pub const TLS_CERTIFICATE: Setting = Setting {
     name: "tls_certificate",
     variable: "DAYTONA_SERVER_TLS_CERTIFICATE",
     kind: Kind::Path,
-    fallback: Unset("the server makes one, signed by an authority of its own that `daytona trust` makes known"),
+    fallback: Unset(
+        "the server makes one, signed by an authority of its own that `daytona trust` makes known",
+    ),
     description: "PEM file with the certificate, and those between it and its authority, with which the API's port speaks TLS to whoever begins with it.",
     ..OWN
 };

@@ -44,8 +44,7 @@ const FAIL_ORPHANS: &str = "UPDATE snapshot SET state = 'error', updated_at = $2
 const DEACTIVATE_UNUSED: &str = "UPDATE snapshot SET state = 'inactive', updated_at = $2, deactivated_at = $2, \
     generation = generation + 1 WHERE state = 'active' AND build_id IS NOT NULL \
     AND max(coalesce(last_used_at, 0), updated_at) < $1 RETURNING *";
-const ENTRYPOINT: &str =
-    "SELECT entrypoint FROM snapshot WHERE build_id = $1 AND entrypoint IS NOT NULL ORDER BY created_at LIMIT 1";
+const ENTRYPOINT: &str = "SELECT entrypoint FROM snapshot WHERE build_id = $1 AND entrypoint IS NOT NULL ORDER BY created_at LIMIT 1";
 const FOLLOW_RUNNING: &str = "UPDATE snapshot SET state = $2, updated_at = $3, error_reason = NULL, \
     generation = generation + 1 WHERE build_id = $1 AND state IN ('pending', 'active') RETURNING *";
 const FOLLOW_DONE: &str = "UPDATE snapshot SET state = 'active', updated_at = $2, error_reason = NULL, size_bytes = $3, \

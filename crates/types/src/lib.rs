@@ -28,5 +28,7 @@ pub mod snapshot;
 pub mod warm_pool;
 
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use id::{ApiKeyId, BuildId, OrganizationId, RegistryId, SandboxId, SnapshotId, UserId, WarmPoolId, VolumeId};
+pub use id::{
+    ApiKeyId, BuildId, OrganizationId, RegistryId, SandboxId, SnapshotId, UserId, VolumeId, WarmPoolId,
+};
 pub use random::{Random, SystemRandom};

@@ -209,7 +209,9 @@ impl Sandbox {
 
     /// Returns what it goes through beside its pair of states.
     fn overlay(&self) -> Option<Overlay> {
-        if let Some(preparation) = self.preparation.and_then(|known| known.overlay(self.desired, self.observed)) {
+        if let Some(preparation) =
+            self.preparation.and_then(|known| known.overlay(self.desired, self.observed))
+        {
             return Some(preparation);
         }
         let is_new = self.daemon_version.is_none()

@@ -131,8 +131,28 @@ mod tests {
         let long = format!("/{}", "x".repeat(256));
         let deep = "/x".repeat(65);
         for bad in [
-            "", "data", "/", "//", "//data", "/data//x", "/data/./x", "/data/../x", "/data/..", "/data/.", "/proc",
-            "/sys/x", "/dev", "/boot", "/etc/x", "/bin", "/sbin", "/lib", "/lib64/x", "/a\0b", &long, &deep,
+            "",
+            "data",
+            "/",
+            "//",
+            "//data",
+            "/data//x",
+            "/data/./x",
+            "/data/../x",
+            "/data/..",
+            "/data/.",
+            "/proc",
+            "/sys/x",
+            "/dev",
+            "/boot",
+            "/etc/x",
+            "/bin",
+            "/sbin",
+            "/lib",
+            "/lib64/x",
+            "/a\0b",
+            &long,
+            &deep,
         ] {
             assert!(refused_mount_path(bad).is_some(), "{bad}");
         }

@@ -1,6 +1,7 @@
 """The declarative builder, as the official SDK writes its Dockerfiles; contexts apart."""
 
 import asyncio
+import re
 import uuid
 
 import pytest
@@ -51,7 +52,7 @@ def fresh(image):
 def declared():
     return (
         fresh(Image.base(supply.base()))
-        .run_commands("mkdir -p /work/made", ["sh", "-c", "echo 'by exec' > /work/made/exec"])
+        .run_commands("mkdir -p /work/made", ["sh", "-c", "echo by exec > /work/made/exec"])
         .env({"TWO_WORDS": "of two", "PLAIN": "one"})
         .workdir("/work/made")
         .dockerfile_commands(["RUN pwd > where && echo $TWO_WORDS > words", "LABEL of=tests"])
@@ -83,23 +84,28 @@ def test_a_bare_name_is_an_image(make):
 
 
 def test_a_declared_image_becomes_a_snapshot_and_its_twin_is_not_built_again(daytona, create):
-    image, said, again = declared(), [], []
+    # The SDK asks once a second how far it is, and listens once it hears that it is being built.
+    image, said, again = declared().run_commands("sleep 4", "echo slept"), [], []
     names = [f"e2e-{uuid.uuid4().hex[:8]}" for _ in range(2)]
     one = daytona.snapshot.create(CreateSnapshotParams(name=names[0], image=image), on_logs=said.append, timeout=PATIENCE_S)
     two = daytona.snapshot.create(CreateSnapshotParams(name=names[1], image=image), on_logs=again.append, timeout=PATIENCE_S)
     assert (one.state, two.state) == ("active", "active") and one.ref == two.ref
     assert one.build_info.dockerfile_content == image.dockerfile()
-    assert any("by exec" in line for line in said), said
+    assert any("sleep 4" in line for line in said), said
     daytona.snapshot.delete(one)
     assert create(snapshot=names[1]).process.exec("cat /work/made/exec").result == "by exec\n"
     daytona.snapshot.delete(two)
 
 
-def test_a_build_that_fails_says_where(daytona, make):
+def test_a_build_that_fails_says_where(daytona, raw, make):
     image = fresh(Image.base(supply.base())).run_commands("echo before >&2", "exit 7")
-    with pytest.raises(DaytonaError) as caught:
+    with pytest.raises(DaytonaError, match="BUILD_FAILED") as caught:
         make(image)
-    assert "exit code 7" in str(caught.value) or "build_failed" in str(caught.value), caught.value
+    # The SDK was told of the state alone; whoever asks is told why.
+    known = re.search(r"Sandbox ([0-9a-f-]{36})", str(caught.value))[1]
+    failed = raw.api("GET", f"/sandbox/{known}").json()
+    assert failed["state"] == "build_failed" and "exit code 7" in failed["errorReason"], failed
+    assert raw.api("DELETE", f"/sandbox/{known}").status_code == 200
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     with pytest.raises(DaytonaError):
         daytona.snapshot.create(CreateSnapshotParams(name=name, image=image), timeout=PATIENCE_S)

@@ -69,7 +69,8 @@ test('an image becomes a snapshot that makes sandboxes, whatever its name', opti
 
 test('a declared image becomes a snapshot and tells of it', options, async () => {
   const said = []
-  const params = { name: name(), image: declared() }
+  // The SDK asks once a second how far it is, and listens once it hears that it is being built.
+  const params = { name: name(), image: declared().runCommands('sleep 4') }
   const made = await daytona.snapshot.create(params, { onLogs: line => said.push(line), timeout: 150 })
   assert.equal(made.state, 'active')
   assert.ok(said.join('\n').includes('mkdir -p /work'), said.join('\n'))

@@ -117,4 +117,3 @@ pub(crate) fn blank(
     limits::name(&name)?;
     Ok(Sandbox { name, ..blank })
 }
-

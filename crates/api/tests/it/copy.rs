@@ -318,7 +318,7 @@ async fn the_default_image_is_a_general_snapshot() {
     assert_eq!(get(&api, &format!("snapshots/{id}")).await.json(), shown);
     assert_eq!(made(&api, json!({"snapshot": id})).await["snapshot"], "default");
     let kept = api.call("DELETE", &format!("/api/snapshots/{id}"), Value::Null).await;
-    assert_refused(&kept, 403, "Snapshot default is general: only its operator may delete it");
+    assert_refused(&kept, 403, "Snapshot default is general: only its operator may change or delete it");
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn filters_of_lists() {
 #[tokio::test]
 async fn bodies() {
     let api = TestApi::start().await.unwrap();
-    let deep = format!("{}1{}", r#"{"buildInfo":"#.repeat(5_000), "}".repeat(5_000));
+    let deep = format!("{}1{}", r#"{"secrets":["#.repeat(5_000), "]}".repeat(5_000));
     let wide = format!(r#"{{"x":[{}1]}}"#, "[],".repeat(100_000));
     let cases: [(&str, Vec<u8>); 22] = [
         ("cut off", br#"{"name": "x"#.to_vec()),

@@ -112,6 +112,8 @@ async fn a_registrys_login_goes_with_orders_for_its_host_and_no_other() {
         let mut asked = body();
         (asked["url"], asked["password"]) = (json!(url), json!(password));
         assert_eq!(api.call("POST", PATH, asked).await.status, 201);
+        // Of two for one host the newer is shown first.
+        api.clock.advance(Duration::from_secs(1));
     };
     add("https://r.example:5000", "first").await;
     add("docker.io", "hub").await;

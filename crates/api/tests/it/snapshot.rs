@@ -114,15 +114,11 @@ async fn a_request_that_breaks_a_rule_is_refused_in_the_contracts_words() {
 #[tokio::test]
 async fn an_image_becomes_a_snapshot_that_makes_sandboxes() {
     let api = TestApi::start().await.unwrap();
-    api.runner.delay("prepare", Duration::from_millis(50));
     let body =
         json!({"name": "team/own:1", "imageName": "r.example/own:1", "cpu": 2, "memory": 3, "disk": 4});
     let asked = create(&api, body).await;
     assert_eq!((asked.status.as_u16(), asked.text("state").as_str()), (200, "pending"));
     assert_eq!(asked.json()["size"], Value::Null);
-    let early = api.call("POST", "/api/sandbox", json!({"snapshot": "team/own:1"})).await;
-    assert_eq!(early.status, 400);
-    assert!(early.text("message").starts_with("Snapshot team/own:1 is p"), "{}", early.text("message"));
     let made = becomes(&api, "snapshots/team%2Fown%3A1", "active").await;
     let expected = json!({
         "general": false, "name": "team/own:1", "imageName": "r.example/own:1", "state": "active",
@@ -184,6 +180,8 @@ async fn deleting_what_is_being_pulled_takes_the_order_back() {
     api.runner.delay("prepare", Duration::from_hours(1));
     let asked = id(&create(&api, json!({"name": "a", "imageName": "a:1"})).await);
     becomes(&api, &format!("snapshots/{asked}"), "pulling").await;
+    let early = api.call("POST", "/api/sandbox", json!({"snapshot": "a"})).await;
+    assert_refused(&early, 400, "Snapshot a is pulling");
     let image = api.runner.last_order().unwrap().image;
     let deleted = api.call("DELETE", &format!("/api/snapshots/{asked}"), Value::Null).await;
     assert_eq!((deleted.status.as_u16(), deleted.body.len()), (200, 0));
@@ -377,7 +375,9 @@ async fn a_sandbox_of_a_dockerfile_starts_or_says_why_not() {
     assert_eq!(get(&api, &path).await.body, b"FROM a:1\n", "what was said stays, and ends");
     let second = api.call("POST", "/api/sandbox", body("two")).await;
     assert_eq!(second.text("state"), "started", "what is there is not built again");
-    assert_eq!(api.runner.take_calls(), [Call::Prepare, Call::Create, Call::Create]);
+    let mut calls = api.runner.take_calls();
+    calls.retain(|call| *call != Call::Inspect);
+    assert_eq!(calls, [Call::Prepare, Call::Create, Call::Create]);
     api.runner.fail("prepare", &[Class::Reject]);
     let body = json!({"name": "bad", "buildInfo": dockerfile("FROM b:1\n")});
     api.call("POST", "/api/sandbox", body).await;

@@ -48,7 +48,10 @@ async fn a_volume_is_ready_when_it_is_answered() {
     assert_eq!(api.call("GET", "/api/volumes/by-name/data", Value::Null).await.json(), shown);
     assert_eq!(api.call("GET", "/api/volumes", Value::Null).await.json(), json!([shown]));
     let again = make(&api, "data").await;
-    assert_eq!((again.status.as_u16(), again.text("message").as_str()), (400, "Volume with name data already exists"));
+    assert_eq!(
+        (again.status.as_u16(), again.text("message").as_str()),
+        (400, "Volume with name data already exists")
+    );
     let nameless = make(&api, "").await;
     assert_eq!(nameless.text("id"), nameless.text("name"));
 }
@@ -140,9 +143,7 @@ async fn only_its_organisation_and_only_who_may_sees_a_volume() {
     let id = made(&api, "data").await;
     let other = api.tenant(OrganizationId::random(&SystemRandom), &Permission::ALL).await.unwrap();
     let path = format!("/api/volumes/{id}");
-    for (method, path) in
-        [("GET", path.as_str()), ("DELETE", &path), ("GET", "/api/volumes/by-name/data")]
-    {
+    for (method, path) in [("GET", path.as_str()), ("DELETE", &path), ("GET", "/api/volumes/by-name/data")] {
         assert_eq!(api.call_as(&other, method, path, Value::Null).await.status, 404, "{method} {path}");
     }
     let stolen = json!({"volumes": [{"volumeId": id, "mountPath": "/x"}]});

@@ -50,7 +50,8 @@ async fn a_create_takes_one_and_nobody_sees_the_others() {
     assert_eq!(warm.len(), 2);
     assert!(warm.iter().all(|item| item["warmPoolId"] == pool.as_str()));
 
-    let asked = json!({"name": "mine", "labels": {"a": "b"}, "env": {}, "autoStopInterval": 7, "volumes": []});
+    let asked =
+        json!({"name": "mine", "labels": {"a": "b"}, "env": {}, "autoStopInterval": 7, "volumes": []});
     let mine = api.call("POST", "/api/sandbox", asked).await;
     assert_eq!(mine.status, 200, "{}", mine.json());
     let shown = mine.json();

@@ -1,3 +1,5 @@
+//! What instructions come to, one by one and together.
+
 use super::*;
 use crate::plan::Request;
 use crate::read::Dockerfile;

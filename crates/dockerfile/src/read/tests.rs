@@ -1,3 +1,5 @@
+//! Flags, pairs, and texts that nobody would write.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -142,7 +142,8 @@ async fn note(
 
 /// Finds what a pool's sandboxes are made from now, or says why there is nothing.
 async fn origin(keeper: &Keeper, pool: &WarmPool) -> Result<Origin, String> {
-    let reason = |error: &dyn std::error::Error| format!("cannot look up snapshot {}: {error}", pool.snapshot);
+    let reason =
+        |error: &dyn std::error::Error| format!("cannot look up snapshot {}: {error}", pool.snapshot);
     match keeper.store.snapshot_find(pool.organization_id, &pool.snapshot).await {
         Err(error) => return Err(reason(&error)),
         Ok(Some(saved)) if saved.state == SnapshotState::Active => {

@@ -115,10 +115,8 @@ async fn a_failure_is_told_and_not_repeated_at_once() {
     house.runner.fail("create", &[Class::Reject]);
     let engine = started(&house, Quota::default()).await;
     eventually("the reason is told", async || reason(&house).await.is_some()).await;
-    eventually("what failed is gone", async || {
-        house.store.warm_pool_members(POOL).await.unwrap().is_empty()
-    })
-    .await;
+    eventually("what failed is gone", async || house.store.warm_pool_members(POOL).await.unwrap().is_empty())
+        .await;
     // A hint changes nothing while the pool rests; only time does.
     engine.refill();
     let told = reason(&house).await.unwrap();

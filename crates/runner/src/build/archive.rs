@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Timespec};
 use tar::{Archive, Entry, EntryType};
 
-use crate::build::write::{Dress, Writer, inside, invalid};
+use crate::build::write::{Dress, Writer, apply, inside, invalid, link};
 use crate::place::IDS_PER_SANDBOX;
 
 /// The most entries of one archive.
@@ -61,7 +61,7 @@ pub(super) fn unpack(
     for (path, dress) in directories.into_iter().rev() {
         if let (Some(name), Some(parent)) = (path.file_name(), path.parent()) {
             let (directory, _) = writer.directory(parent, dress)?;
-            writer.dress(&directory, name, FileType::Directory, dress)?;
+            apply(dress, &directory, name, FileType::Directory)?;
         }
     }
     Ok(())
@@ -95,7 +95,7 @@ fn place(
         }
         EntryType::Symlink => {
             let target = entry.link_name()?.ok_or_else(|| invalid("a link without a target"))?;
-            writer.link(&parent, name, &target, dress)
+            link(&parent, name, &target, dress)
         }
         EntryType::Link => {
             let target = entry.link_name()?.ok_or_else(|| invalid("a hard link without a target"))?;

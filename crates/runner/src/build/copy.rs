@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::build::archive::{self, Rules};
 use crate::build::view::{DIRECTORY, View, list};
 use crate::build::watch::Watch;
-use crate::build::write::{Dress, Writer, invalid};
+use crate::build::write::{Dress, Writer, apply, invalid, link};
 use crate::image::Store;
 use crate::sandbox::disk::Disk;
 
@@ -231,7 +231,7 @@ impl Manner<'_> {
                 let name = place.file_name().unwrap_or_default();
                 let (parent, _) =
                     writer.directory(place.parent().unwrap_or(Path::new("")), self.parents())?;
-                writer.link(&parent, name, &item.target()?, dress)
+                link(&parent, name, &item.target()?, dress)
             }
             // Devices, pipes and sockets are nothing to copy.
             _ => Ok(()),
@@ -242,7 +242,7 @@ impl Manner<'_> {
     fn finish(&self, writer: &Writer, path: &Path, dress: Dress) -> io::Result<()> {
         let Some(name) = path.file_name() else { return Ok(()) };
         let (parent, _) = writer.directory(path.parent().unwrap_or(Path::new("")), self.parents())?;
-        writer.dress(&parent, name, FileType::Directory, dress)
+        apply(dress, &parent, name, FileType::Directory)
     }
 
     /// Unpacks a file if it is an archive; false when it is none.

@@ -110,13 +110,13 @@ impl<'a> Build<'a> {
 
     fn stage(&mut self, number: usize) -> Result<State, BuildError> {
         let file = self.file;
-        let stage = file.stages.get(number).ok_or(dockerfile::Error::NoStage)?;
-        self.head(&stage.text, false);
+        let written = file.stages.get(number).ok_or(dockerfile::Error::NoStage)?;
+        self.head(&written.text, false);
         let origin = self.plan.origins.get(number).cloned().unwrap_or(Origin::Scratch);
         let mut state = self.origin(&origin)?;
         let plan = self.plan;
         let mut evaluation = Evaluation::new(plan, number, file.escape, state.config.clone());
-        for instruction in &stage.instructions {
+        for instruction in &written.instructions {
             self.watch.check()?;
             match evaluation.step(instruction)? {
                 Step::Settled => self.head(&instruction.text, false),
@@ -222,7 +222,7 @@ impl<'a> Build<'a> {
         };
         self.head(&instruction.text, found.is_some());
         match found {
-            Some(outcome) => self.put(state, instruction, key, &outcome).map(|()| true),
+            Some(outcome) => put(state, instruction, key, &outcome).map(|()| true),
             None => Ok(false),
         }
     }
@@ -236,30 +236,25 @@ impl<'a> Build<'a> {
         (outcome, held): (Outcome, Held),
     ) -> Result<(), BuildError> {
         self.held.push(held);
-        self.put(state, instruction, key, &outcome)?;
+        put(state, instruction, key, &outcome)?;
         self.done.push((key.to_hex(), outcome));
         Ok(())
     }
+}
 
-    fn put(
-        &self,
-        state: &mut State,
-        instruction: &Instruction,
-        key: Key,
-        outcome: &Outcome,
-    ) -> Result<(), BuildError> {
-        state.key = key;
-        state.bytes = state.bytes.saturating_add(outcome.bytes);
-        if let Some(layer) = &outcome.layer {
-            if state.layers.len() >= MOST_LAYERS {
-                let reason =
-                    format!("more than {MOST_LAYERS} layers cannot be stacked; join some RUN instructions");
-                return Err(BuildError::Refused { line: instruction.line, reason });
-            }
-            state.layers.insert(0, layer.clone());
+/// Puts what a step comes to on top of what was there.
+fn put(state: &mut State, instruction: &Instruction, key: Key, outcome: &Outcome) -> Result<(), BuildError> {
+    state.key = key;
+    state.bytes = state.bytes.saturating_add(outcome.bytes);
+    if let Some(layer) = &outcome.layer {
+        if state.layers.len() >= MOST_LAYERS {
+            let reason =
+                format!("more than {MOST_LAYERS} layers cannot be stacked; join some RUN instructions");
+            return Err(BuildError::Refused { line: instruction.line, reason });
         }
-        Ok(())
+        state.layers.insert(0, layer.clone());
     }
+    Ok(())
 }
 
 /// Says that the host could not do something for a build.

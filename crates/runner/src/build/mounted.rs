@@ -1,13 +1,13 @@
 //! What a step finds in its file system besides the image (`RUN --mount`).
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dockerfile::mount::{Mount, MountKind};
 use linux::errno::{CallError, Context as _};
 use linux::mount::{self, Attributes};
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
 
 use crate::build::cache::{self, Wanted};
 use crate::build::view::View;
@@ -21,7 +21,7 @@ const MEMORY_BYTES: u64 = 1 << 30;
 /// Where the files of a bind mount are.
 pub(super) enum Files {
     /// A directory of the host.
-    Directory(std::path::PathBuf),
+    Directory(PathBuf),
     /// Layers, topmost first.
     Layers(Vec<String>),
 }
@@ -50,8 +50,8 @@ impl Mounted {
                 }
                 (MountKind::Cache { id, mode, user_id, group_id }, _) => {
                     let name = id.as_deref().unwrap_or(&mount.target);
-                    let (mode, owner) = (*mode, (*user_id, *group_id));
-                    let cache = cache::open(host, &Wanted { organization_id, name, mode, owner })?;
+                    let owner = (*user_id, *group_id);
+                    let cache = cache::open(host, &Wanted { organization_id, name, mode: *mode, owner })?;
                     let made = mount::clone_tree(&cache.upper, "", false)?;
                     mount::map_ids(&made, namespace)?;
                     mounted.held.push(cache);
@@ -63,6 +63,39 @@ impl Mounted {
             mounted.mounts.push((Place { path: mount.target.clone(), is_file }, made));
         }
         Ok(mounted)
+    }
+}
+
+/// Lists what has to be made for mounts because the image does not have it, deepest first.
+pub(super) fn missing(view: &View, wanted: &[(Mount, Option<Files>)]) -> Vec<PathBuf> {
+    let paths = wanted.iter().flat_map(|(mount, _)| {
+        let target = Path::new(mount.target.trim_start_matches('/'));
+        target.ancestors().filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned).collect::<Vec<_>>()
+    });
+    let mut missing: Vec<PathBuf> = paths.filter(|path| matches!(view.look(path), Ok(None))).collect();
+    missing.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
+    missing.dedup();
+    missing
+}
+
+/// Takes away again what was made for mounts, as far as the step left it empty.
+pub(super) fn clear(upper: &OwnedFd, missing: &[PathBuf]) {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    for path in missing {
+        let (Some(name), Some(parent)) = (path.file_name(), path.parent()) else { continue };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let Ok(parent) = rustix::fs::openat2(upper, parent, flags, Mode::empty(), resolve) else { continue };
+        let Ok(found) = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        // One that is not empty any more is the step's own; the kernel says so.
+        let kind = FileType::from_raw_mode(found.st_mode);
+        let _ = if kind.is_dir() {
+            rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR)
+        } else if kind.is_file() && found.st_size == 0 {
+            rustix::fs::unlinkat(&parent, name, AtFlags::empty())
+        } else {
+            Ok(())
+        };
     }
 }
 

@@ -87,7 +87,8 @@ impl Answer {
         let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(PAUSE))?;
         stream.set_write_timeout(Some(Duration::from_secs(10)))?;
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n")?;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: sandbox\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes())?;
         let mut answer = Self { stream, buffer: Vec::new(), is_chunked: false };
         let status = answer.line(go_on)?;
         if status.split(' ').nth(1) != Some("200") {

@@ -15,7 +15,7 @@ use crate::boot::Extra;
 use crate::build::copy::{self, Manner};
 use crate::build::error::BuildError;
 use crate::build::execute::{Build, State, host};
-use crate::build::mounted::{Files, Mounted};
+use crate::build::mounted::{self, Files, Mounted};
 use crate::build::owner;
 use crate::build::place::{Bench, Place};
 use crate::build::speak;
@@ -24,6 +24,9 @@ use crate::build::write::Dress;
 use crate::error::RunnerError;
 use crate::image::{Config, Image};
 use crate::sandbox::spec::Spec;
+
+/// Mounts, and the files that those show that have some.
+type Shown = Vec<(Mount, Option<Files>)>;
 
 /// Why a step's output ended early.
 enum Interruption {
@@ -56,6 +59,12 @@ impl Build<'_> {
         }
         let config = Config { working_directory: run.working_directory.clone(), ..Config::default() };
         let image = Image::unnamed(state.layers.clone(), config);
+        let missing = if mounts.is_empty() {
+            Vec::new()
+        } else {
+            let view = View::of_layers(self.store(), &state.layers, None).map_err(host("look at layers"))?;
+            mounted::missing(&view, &mounts)
+        };
         let mut held = Vec::new();
         let organization_id = &self.order.organization_id;
         let started = Place::start(self.host, self.spec(run), &image, |namespace, first_id| {
@@ -69,6 +78,17 @@ impl Build<'_> {
             }
             other => BuildError::Host(other),
         })?;
+        self.follow(instruction, &mut place)?;
+        let upper = &place.bench.disk().map_err(host("find the step's disk"))?.upper;
+        mounted::clear(upper, &missing);
+        let made =
+            self.store().make_layer(upper, place.first_id).map_err(|error| of_layer(instruction, error))?;
+        drop((place, held));
+        self.finish(state, instruction, key, made)
+    }
+
+    /// Passes on what a step prints until it ends, and says how it failed, if it did. Nothing of it runs afterwards.
+    fn follow(&self, instruction: &Instruction, place: &mut Place<'_>) -> Result<(), BuildError> {
         self.log.begin();
         let go_on = || self.watch.check().map_err(Interruption::Build);
         let ended = speak::follow(place.socket(), &go_on, &mut |part| self.log.output(part));
@@ -82,21 +102,16 @@ impl Build<'_> {
             tail = format!("{tail}\n{word}");
         }
         match ended {
-            Ok(0) => {}
+            Ok(0) => Ok(()),
             Ok(exit_code) => {
                 let (line, step) = (instruction.line, instruction.text.clone());
-                return Err(BuildError::Step { line, step, exit_code, tail });
+                Err(BuildError::Step { line, step, exit_code, tail })
             }
-            Err(Interruption::Build(error)) => return Err(error),
+            Err(Interruption::Build(error)) => Err(error),
             Err(Interruption::Io(error)) => {
-                return Err(refused(instruction, format!("the step's sandbox ended: {error}; {tail}")));
+                Err(refused(instruction, format!("the step's sandbox ended: {error}; {tail}")))
             }
         }
-        let upper = &place.bench.disk().map_err(host("find the step's disk"))?.upper;
-        let made =
-            self.store().make_layer(upper, place.first_id).map_err(|error| of_layer(instruction, error))?;
-        drop((place, held));
-        self.finish(state, instruction, key, made)
     }
 
     fn spec(&self, run: &Run) -> Spec {
@@ -124,7 +139,7 @@ impl Build<'_> {
     }
 
     /// Finds what the mounts of a step show, and what names it.
-    fn files_of(&mut self, run: &Run) -> Result<(Vec<(Mount, Option<Files>)>, Vec<Key>), BuildError> {
+    fn files_of(&mut self, run: &Run) -> Result<(Shown, Vec<Key>), BuildError> {
         let (mut mounts, mut keys) = (Vec::new(), Vec::new());
         for (mount, origin) in &run.mounts {
             let files = match (&mount.kind, origin) {

@@ -66,7 +66,7 @@ impl Writer {
             here.push(part);
             made = match rustix::fs::mkdirat(&above, part, Mode::from_raw_mode(0o700)) {
                 Ok(()) => {
-                    self.dress(&above, part, FileType::Directory, dress)?;
+                    apply(dress, &above, part, FileType::Directory)?;
                     true
                 }
                 Err(Errno::EXIST) => false,
@@ -85,7 +85,7 @@ impl Writer {
         content: &mut dyn Read,
         dress: Dress,
     ) -> io::Result<u64> {
-        self.clear(directory, name)?;
+        clear(directory, name)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o600))?);
         let mut at = 0_u64;
@@ -99,21 +99,8 @@ impl Writer {
             at += u64::try_from(read).unwrap_or_default();
         }
         file.set_len(at)?;
-        self.dress(directory, name, FileType::RegularFile, dress)?;
+        apply(dress, directory, name, FileType::RegularFile)?;
         Ok(at)
-    }
-
-    /// Makes a link in an open directory, in place of what is there.
-    pub(super) fn link(
-        &self,
-        directory: &OwnedFd,
-        name: &OsStr,
-        target: &Path,
-        dress: Dress,
-    ) -> io::Result<()> {
-        self.clear(directory, name)?;
-        rustix::fs::symlinkat(target, directory, name)?;
-        self.dress(directory, name, FileType::Symlink, dress)
     }
 
     /// Gives a file that is here another name, in place of what is there.
@@ -124,40 +111,41 @@ impl Writer {
         if !FileType::from_raw_mode(found.st_mode).is_file() {
             return Err(invalid("a hard link to what is no file"));
         }
-        self.clear(directory, name)?;
+        clear(directory, name)?;
         Ok(rustix::fs::linkat(&from, target_name, directory, name, AtFlags::empty())?)
     }
+}
 
-    /// Sets owner, mode and time of a name in an open directory.
-    pub(super) fn dress(
-        &self,
-        directory: &OwnedFd,
-        name: &OsStr,
-        kind: FileType,
-        dress: Dress,
-    ) -> io::Result<()> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let (user, group) = (Uid::from_raw(dress.owner.0), Gid::from_raw(dress.owner.1));
-        // The owner first: changing it clears the setuid bit.
-        rustix::fs::chownat(directory, name, Some(user), Some(group), flags)?;
-        if !kind.is_symlink() {
-            let mode = Mode::from_raw_mode(dress.mode & 0o7777);
-            rustix::fs::chmodat(directory, name, mode, AtFlags::empty())?;
-        }
-        if let Some(time) = dress.modified {
-            let times = Timestamps { last_access: time, last_modification: time };
-            rustix::fs::utimensat(directory, name, &times, flags)?;
-        }
-        Ok(())
+/// Makes a link in an open directory, in place of what is there.
+pub(super) fn link(directory: &OwnedFd, name: &OsStr, target: &Path, dress: Dress) -> io::Result<()> {
+    clear(directory, name)?;
+    rustix::fs::symlinkat(target, directory, name)?;
+    apply(dress, directory, name, FileType::Symlink)
+}
+
+/// Sets owner, mode and time of a name in an open directory.
+pub(super) fn apply(dress: Dress, directory: &OwnedFd, name: &OsStr, kind: FileType) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    let (user, group) = (Uid::from_raw(dress.owner.0), Gid::from_raw(dress.owner.1));
+    // The owner first: changing it clears the setuid bit.
+    rustix::fs::chownat(directory, name, Some(user), Some(group), flags)?;
+    if !kind.is_symlink() {
+        let mode = Mode::from_raw_mode(dress.mode & 0o7777);
+        rustix::fs::chmodat(directory, name, mode, AtFlags::empty())?;
     }
+    if let Some(time) = dress.modified {
+        let times = Timestamps { last_access: time, last_modification: time };
+        rustix::fs::utimensat(directory, name, &times, flags)?;
+    }
+    Ok(())
+}
 
-    /// Takes away what is under a name, unless it is a directory.
-    fn clear(&self, directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(Errno::ISDIR) => Err(invalid("a directory is there already, and no file can take its place")),
-            Err(error) => Err(error.into()),
-        }
+/// Takes away what is under a name, unless it is a directory.
+fn clear(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::unlinkat(directory, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(()),
+        Err(Errno::ISDIR) => Err(invalid("a directory is there already, and no file can take its place")),
+        Err(error) => Err(error.into()),
     }
 }
 

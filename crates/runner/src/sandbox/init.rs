@@ -129,7 +129,10 @@ fn receive_link(control: impl AsFd) -> Result<Attachment, CallError> {
     }
 }
 
-fn receive_root(control: impl AsFd) -> Result<(String, OwnedFd, Vec<(Place, OwnedFd)>), CallError> {
+/// Mounts and where they go.
+type Further = Vec<(Place, OwnedFd)>;
+
+fn receive_root(control: impl AsFd) -> Result<(String, OwnedFd, Further), CallError> {
     match receive(control)? {
         (Step::Root { host_name, places }, descriptors) => {
             let mut descriptors = descriptors.into_iter();

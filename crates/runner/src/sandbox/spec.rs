@@ -12,7 +12,6 @@ use types::sandbox::Network;
 
 use crate::error::RunnerError;
 use crate::net::Membership;
-use crate::volume::Mount;
 
 /// Name of the record in a sandbox's directory.
 pub(crate) const RECORD_FILE: &str = "sandbox.json";
@@ -108,6 +107,19 @@ impl Spec {
     pub fn limits(&self, processes: u32) -> Limits {
         Limits { cpu_thousandths: self.cpu_thousandths, memory_bytes: self.memory_bytes, processes }
     }
+}
+
+/// Where a sandbox has a volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// The volume's UUID.
+    pub volume_id: String,
+    /// The absolute path inside.
+    pub path: String,
+    /// The directory of the volume that is shown; all of it without one.
+    pub subpath: Option<String>,
+    /// Whether it may only be read there.
+    pub is_read_only: bool,
 }
 
 /// A sandbox that exists: the order, its place on the host, and its process while it runs.

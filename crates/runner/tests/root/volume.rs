@@ -1,8 +1,7 @@
 //! Volumes on the real kernel: they outlive sandboxes, several have one at once, and what is read-only stays so.
 
 use runner::error::Class;
-use runner::sandbox::spec::Spec;
-use runner::volume::Mount;
+use runner::sandbox::spec::{Mount, Spec};
 
 use crate::ground::{Ground, explain, order};
 
@@ -52,7 +51,10 @@ fn a_volume_outlives_its_sandboxes_and_several_have_it_at_once() {
     let fill = "mkdir /data/d && echo one > /data/d/f && chmod 640 /data/d/f && chown 1000:7 /data/d/f && ln /data/d/f /data/h";
     good(&ground, &first, fill);
     let second = made(&ground, &[mount("/mnt/deep/er")]);
-    assert_eq!(good(&ground, &second, "stat -c '%u %g %a %h' /mnt/deep/er/d/f && cat /mnt/deep/er/h"), "1000 7 640 2\none");
+    assert_eq!(
+        good(&ground, &second, "stat -c '%u %g %a %h' /mnt/deep/er/d/f && cat /mnt/deep/er/h"),
+        "1000 7 640 2\none"
+    );
     good(&ground, &second, "echo two >> /mnt/deep/er/h && mv /mnt/deep/er/d/f /mnt/deep/er/d/g");
     assert_eq!(good(&ground, &first, "cat /data/d/g"), "one\ntwo");
     assert_eq!(good(&ground, &first, "stat -c %a /data"), "777");
@@ -72,7 +74,11 @@ fn a_lock_in_one_sandbox_is_seen_in_another() {
     let ground = ground();
     let first = made(&ground, &[mount("/data")]);
     let second = made(&ground, &[mount("/data")]);
-    good(&ground, &first, "(flock -x 9; echo held > /data/held; sleep 1000) 9> /data/lock > /dev/null 2>&1 &");
+    good(
+        &ground,
+        &first,
+        "(flock -x 9; echo held > /data/held; sleep 1000) 9> /data/lock > /dev/null 2>&1 &",
+    );
     good(&ground, &second, "until [ -s /data/held ]; do sleep 0.1; done");
     assert_eq!(ground.execute(&second, "flock -n -x /data/lock true").0, 1);
 }
@@ -110,7 +116,11 @@ fn what_is_read_only_stays_so_whatever_root_inside_tries() {
 fn a_part_is_all_that_is_seen_and_no_link_leads_out_of_it() {
     let ground = ground();
     let whole = made(&ground, &[mount("/data")]);
-    good(&ground, &whole, "mkdir -p /data/tenant/a && echo mine > /data/tenant/a/f && echo secret > /data/secret && ln -s / /data/link && ln -s ../../.. /data/tenant/up");
+    good(
+        &ground,
+        &whole,
+        "mkdir -p /data/tenant/a && echo mine > /data/tenant/a/f && echo secret > /data/secret && ln -s / /data/link && ln -s ../../.. /data/tenant/up",
+    );
     let partial = made(&ground, &[part("/part", "tenant/a"), part("/fresh", "not/there/yet")]);
     assert_eq!(good(&ground, &partial, "ls -A /part && cat /part/f"), "f\nmine");
     good(&ground, &partial, "touch /fresh/f && ! ls /part/../secret && ! ls /part/../../secret");
@@ -139,7 +149,11 @@ fn a_volume_that_is_full_is_full_alone() {
 fn a_sandbox_that_stops_and_a_server_that_dies_find_their_volumes_again() {
     let ground = ground();
     let id = made(&ground, &[mount("/data")]);
-    good(&ground, &id, "echo kept > /data/f; (while true; do date >> /data/log; sleep 0.2; done) > /dev/null 2>&1 &");
+    good(
+        &ground,
+        &id,
+        "echo kept > /data/f; (while true; do date >> /data/log; sleep 0.2; done) > /dev/null 2>&1 &",
+    );
     let ground = ground.reopen();
     // The disk is mounted by the sandbox alone now; a second device of the same file would destroy it.
     let second = made(&ground, &[mount("/data")]);
@@ -158,7 +172,10 @@ fn a_volume_comes_to_a_sandbox_that_runs() {
     ground.host().attach(&id, &mount("/srv/data")).map_err(explain).unwrap();
     ground.host().attach(&id, &mount("/srv/data")).map_err(explain).unwrap();
     ground.host().attach(&id, &read_only("/view")).map_err(explain).unwrap();
-    assert_eq!(good(&ground, &id, "echo late > /srv/data/f && cat /view/f && stat -c %u /srv/data/f"), "late\n0");
+    assert_eq!(
+        good(&ground, &id, "echo late > /srv/data/f && cat /view/f && stat -c %u /srv/data/f"),
+        "late\n0"
+    );
     assert_eq!(good(&ground, &id, "grep -c ' /srv/data ' /proc/self/mounts"), "1");
     assert_ne!(ground.execute(&id, "echo gone > /view/f").0, 0);
     assert_ne!(ground.execute(&id, "mount -o remount,bind,rw /view").0, 0);

@@ -1,6 +1,5 @@
 //! What a start does with what the last end left.
 
-use object_store::ObjectStore as _;
 use object_store::ObjectStoreExt as _;
 use object_store::path::Path;
 

@@ -158,7 +158,7 @@ fn another_builder_makes_the_same_files() {
     }
 }
 
-const TEXTS: [&str; 3] = [
+const TEXTS: [&str; 4] = [
     "FROM BASE\nWORKDIR /t\nCOPY *.txt texts/\nCOPY d all\nCOPY --chown=7:8 --chmod=600 c.md /new/name\n\
      ENV a=1 b=$HOME\nARG c=\"x y\"\nRUN echo \"$a $c\" > said; mkdir -p sub/deep; chmod 700 sub; ln -s said link; rm all/g\n\
      USER daytona\nRUN echo mine > /tmp/mine; id -u > /tmp/who\n",
@@ -167,4 +167,6 @@ const TEXTS: [&str; 3] = [
      COPY --from=one /s/sub/x /way/\nADD a.txt /added/\n",
     "FROM BASE\nRUN mkdir /kept /gone; echo 1 > /gone/1; echo 1 > /kept/1\nRUN rm -r /gone; mkdir /gone; echo 2 > /gone/2\n\
      RUN [\"sh\", \"-c\", \"echo ${HOME} > /kept/exec\"]\nCOPY a.txt /kept/1\nCOPY d/in d/g /kept/\n",
+    "FROM BASE\nWORKDIR /app\nCOPY . .\nCOPY --chown=daytona:daytona d/ /home/daytona/d/\nENV HOME=/app\nWORKDIR ${HOME}/x/../y\n\
+     RUN --mount=type=tmpfs,target=/app/empty echo \"${none:-default} $HOME\" > said\n",
 ];

@@ -16,9 +16,9 @@ fn steps_find_what_is_mounted_and_images_do_not() {
         cat /m/ctx/a /m/stage/x /m/file > /seen; head -1 /m/image/passwd >> /seen; \
         echo x > /m/memory/zero; if echo z 2>/dev/null > /m/ctx/z; then exit 1; fi; id -u > /who\n";
     let (built, _) = build(&ground, text, &files);
-    let found = inside(&ground, &built, "cat /seen /who; ls /m/ctx /m/memory /m/stage");
+    let found = inside(&ground, &built, "cat /seen /who; ls -d /m 2>/dev/null || echo none");
     let lines: Vec<&str> = found.lines().collect();
-    assert_eq!(lines[..4], ["contextstage", "fileroot:x:0:0:root:/root:/bin/sh", "0", "/m/ctx:"], "{found}");
+    assert_eq!(lines[..4], ["contextstage", "fileroot:x:0:0:root:/root:/bin/sh", "0", "none"], "{found}");
     assert!(!found.contains("zero"), "{found}");
     settled(&ground, &before);
 }
@@ -36,7 +36,11 @@ fn a_cache_stays_from_build_to_build_and_with_its_tenant() {
         [(1, "", "1"), (2, "", "1\n2"), (3, ",id=other", "3"), (4, "", "1\n2\n4")]
     {
         let (built, _) = build(&ground, &step(number, extra), &Files::default());
-        assert_eq!(inside(&ground, &built, "cat /tmp/n; ls /cache"), expected, "{number}");
+        assert_eq!(
+            inside(&ground, &built, "cat /tmp/n; ls /cache 2>/dev/null || true"),
+            expected,
+            "{number}"
+        );
     }
     let mut order = super::build_order(&step(5, ""), &Files::default());
     "another".clone_into(&mut order.organization_id);
