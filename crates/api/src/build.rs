@@ -135,9 +135,8 @@ pub(crate) fn log(state: &ApiState, id: Option<BuildId>, follows: bool) -> Body 
     let Some(id) = id else { return Body::empty() };
     let reader = Reader { state: state.clone(), id, from: 0, follows };
     let stream = stream::try_unfold(reader, async |mut reader| {
-        let part = reader.next().await.map_err(|error| {
-            tracing::warn!(id = %reader.id, error = &error as &dyn std::error::Error, "cannot tell what a build said");
-            error
+        let part = reader.next().await.inspect_err(|error| {
+            tracing::warn!(id = %reader.id, error = error as &dyn std::error::Error, "cannot tell what a build said");
         })?;
         Ok::<_, ApiError>(part.map(|part| (part, reader)))
     });

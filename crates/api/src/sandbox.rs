@@ -2,6 +2,8 @@
 
 pub(crate) mod row;
 pub(crate) mod network;
+pub(crate) mod warm;
+pub(crate) mod attach;
 pub(crate) mod create;
 pub(crate) mod copy;
 pub(crate) mod preview;

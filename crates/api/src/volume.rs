@@ -4,13 +4,11 @@ use daytona_wire::api::sandbox::SandboxVolume;
 use daytona_wire::api::volume::CreateVolume;
 use store::StoreError;
 use types::VolumeId;
-use types::sandbox::{Desired, Observed, Sandbox};
 use types::volume::{Volume, VolumeMount, VolumeState, refused_mount_path, refused_subpath};
 
 use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::limits;
-use crate::sandbox::row;
 use crate::state::ApiState;
 
 /// The most volumes of one sandbox: each costs its start some work.
@@ -109,42 +107,8 @@ pub(crate) async fn mounts(
     Ok(mounts)
 }
 
-/// Mounts a volume into a sandbox, now if it runs, and at each start.
-pub(crate) async fn attach(
-    state: &ApiState,
-    caller: &Caller,
-    reference: &str,
-    asked: &SandboxVolume,
-) -> Result<Sandbox, ApiError> {
-    let wanted = mount(state, caller, asked).await?;
-    let written = row::change(state, caller, reference, |sandbox| with_mount(sandbox, &wanted)).await?;
-    state.store.volume_touch(wanted.volume_id, state.clock.now()).await?;
-    let Err(error) = state.runner.attach(written.id, &wanted).await else { return Ok(written) };
-    let id = written.id.to_string();
-    row::change(state, caller, &id, |sandbox| Ok(without_mount(sandbox, &wanted))).await?;
-    Err(error.into())
-}
-
-fn with_mount(sandbox: Sandbox, wanted: &VolumeMount) -> Result<Sandbox, ApiError> {
-    let rests = matches!(
-        (sandbox.desired, sandbox.observed),
-        (Desired::Started, Observed::Started) | (Desired::Stopped, Observed::Stopped | Observed::Ended)
-    );
-    if !rests {
-        return Err(ApiError::invalid("Sandbox must be started or stopped to mount a volume"));
-    }
-    admit(&sandbox.volumes, wanted)?;
-    let volumes = sandbox.volumes.iter().cloned().chain([wanted.clone()]).collect();
-    Ok(Sandbox { volumes, ..sandbox })
-}
-
-fn without_mount(sandbox: Sandbox, unwanted: &VolumeMount) -> Sandbox {
-    let volumes = sandbox.volumes.iter().filter(|mount| *mount != unwanted).cloned().collect();
-    Sandbox { volumes, ..sandbox }
-}
-
 /// Refuses one mount too many, and two at one place.
-fn admit(mounts: &[VolumeMount], new: &VolumeMount) -> Result<(), ApiError> {
+pub(crate) fn admit(mounts: &[VolumeMount], new: &VolumeMount) -> Result<(), ApiError> {
     if mounts.len() >= MOST_MOUNTS {
         return Err(ApiError::invalid(format!("volumes must be at most {MOST_MOUNTS} of one sandbox")));
     }
@@ -154,7 +118,12 @@ fn admit(mounts: &[VolumeMount], new: &VolumeMount) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn mount(state: &ApiState, caller: &Caller, asked: &SandboxVolume) -> Result<VolumeMount, ApiError> {
+/// Reads which volume is to be mounted, and where.
+pub(crate) async fn mount(
+    state: &ApiState,
+    caller: &Caller,
+    asked: &SandboxVolume,
+) -> Result<VolumeMount, ApiError> {
     let path =
         asked.mount_path.strip_suffix('/').filter(|path| !path.is_empty()).unwrap_or(&asked.mount_path);
     if let Some(reason) = refused_mount_path(path) {

@@ -3,12 +3,10 @@
 use daytona_wire::api::warm_pool::{CreateWarmPool, UpdateWarmPool};
 use store::StoreError;
 use types::WarmPoolId;
-use types::sandbox::Sandbox;
 use types::warm_pool::{LARGEST, WarmPool};
 
 use crate::callers::Caller;
 use crate::error::ApiError;
-use crate::sandbox::row;
 use crate::state::ApiState;
 use crate::{limits, snapshot};
 
@@ -76,29 +74,6 @@ pub(crate) async fn delete(state: &ApiState, caller: &Caller, reference: &str) -
     Ok(())
 }
 
-/// Takes a sandbox that is what `wanted` is to be out of a pool, if there is one, and makes it that one.
-pub(crate) async fn take(state: &ApiState, wanted: &Sandbox) -> Result<Option<Sandbox>, ApiError> {
-    let is_plain = wanted.env.is_empty() && wanted.user.is_empty() && wanted.linked_id.is_none();
-    let is_plain = is_plain && wanted.volumes.is_empty() && wanted.preparation.is_none();
-    if !is_plain {
-        return Ok(None);
-    }
-    let taken = state.store.warm_pool_take(wanted).await.map_err(|error| match error {
-        StoreError::Taken { key, .. } => ApiError::NameTaken { name: key },
-        error => error.into(),
-    })?;
-    let Some(taken) = taken else { return Ok(None) };
-    state.engine.refill();
-    if taken.name != taken.id.to_string()
-        && let Err(error) = state.runner.rename(taken.id, &taken.name).await
-    {
-        // It is known by its id to those that are linked to it, until it is started again.
-        tracing::warn!(sandbox.id = %taken.id, error = &error as &dyn std::error::Error, "cannot rename a sandbox");
-    }
-    // A network policy of its own is in force before the caller has it.
-    row::settle_for_good(state, taken).await.map(Some)
-}
-
 async fn find(state: &ApiState, caller: &Caller, reference: &str) -> Result<WarmPool, ApiError> {
     let id: WarmPoolId = reference.parse().map_err(|_| not_found(reference))?;
     let found = state.store.warm_pool_get(id).await?;
@@ -120,6 +95,6 @@ fn size(asked: f64, least: u32, state: &ApiState) -> Result<u32, ApiError> {
     let most = state.settings.quota.sandboxes.map_or(LARGEST, |quota| quota.min(LARGEST));
     // Few enough to be compared one by one, and no number needs to be cut.
     (least..=most)
-        .find(|size| f64::from(*size) == asked)
+        .find(|size| f64::from(*size).total_cmp(&asked).is_eq())
         .ok_or_else(|| ApiError::invalid(format!("pool must be a whole number from {least} to {most}")))
 }

@@ -253,7 +253,9 @@ impl Store {
             })
             .await?;
         for (organization, sizes) in &swept {
-            sizes.iter().for_each(|bytes| self.ledger.gone(*organization, *bytes));
+            for bytes in sizes {
+                self.ledger.gone(*organization, *bytes);
+            }
         }
         Ok(swept.len())
     }

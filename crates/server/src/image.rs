@@ -135,7 +135,7 @@ impl Images {
         log: &BuildLog,
         stop: &CancellationToken,
     ) -> Result<Made, RunnerError> {
-        let build = BuildOrder {
+        let wanted = BuildOrder {
             organization_id: order.organization_id.to_string(),
             image: order.image.clone(),
             dockerfile: text.to_owned(),
@@ -150,24 +150,24 @@ impl Images {
         };
         let cancel = Cancel::default();
         let sources = Tenant { images: self, order, log, stop };
-        let built = std::thread::scope(|scope| {
-            let done = CancellationToken::new();
-            let guard = done.clone().drop_guard();
+        let done = std::thread::scope(|scope| {
+            let ended = CancellationToken::new();
+            let guard = ended.clone().drop_guard();
             let (cancel, runtime) = (&cancel, tokio::runtime::Handle::current());
             scope.spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
                         () = stop.cancelled() => cancel.cancel(),
-                        () = done.cancelled() => {}
+                        () = ended.cancelled() => {}
                     }
                 });
             });
-            let built = self.host.build(&build, &sources, log, cancel);
+            let made = self.host.build(&wanted, &sources, log, cancel);
             drop(guard);
-            built
+            made
         });
-        let built = built.map_err(refused)?;
-        Ok(Made { digest: built.digest, size_bytes: built.size_bytes, entrypoint: built.entrypoint })
+        let made = done.map_err(|error| refused(&error))?;
+        Ok(Made { digest: made.digest, size_bytes: made.size_bytes, entrypoint: made.entrypoint })
     }
 }
 
@@ -214,22 +214,17 @@ fn told(error: &HostError) -> RunnerError {
         HostClass::Gone => Class::Gone,
     };
     let whole = chain(error);
-    let action = match error {
-        // These are words about names that the tenant wrote.
-        HostError::Registry { .. } => whole,
-        _ => {
-            let action = discretion::without_paths(&whole);
-            if action != whole {
-                warn!("cannot bring an image here, with paths: {whole}");
-            }
-            action
-        }
-    };
+    // What a registry answers is about names that the tenant wrote.
+    let is_told = matches!(error, HostError::Registry { .. });
+    let action = if is_told { whole.clone() } else { discretion::without_paths(&whole) };
+    if action != whole {
+        warn!("cannot bring an image here, with paths: {whole}");
+    }
     RunnerError { class, action, source: None }
 }
 
-fn refused(error: BuildError) -> RunnerError {
-    if let BuildError::Host(error) = &error {
+fn refused(error: &BuildError) -> RunnerError {
+    if let BuildError::Host(error) = error {
         return told(error);
     }
     let class = match error.class() {
@@ -239,7 +234,7 @@ fn refused(error: BuildError) -> RunnerError {
     };
     // The rest is about what the tenant wrote, paths and all.
     let mut action = error.to_string();
-    let mut cause = std::error::Error::source(&error);
+    let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
         action.push_str(": ");
         action.push_str(&error.to_string());

@@ -207,8 +207,8 @@ fn issue(authority: &str, names: &[String], now: Timestamp) -> Result<CertifiedK
     let secret = PrivateKeyDer::try_from(key.serialize_der());
     let secret =
         secret.map_err(|_| ServerError::Certificate { source: rcgen::Error::CouldNotParseKeyPair })?;
-    let signer = sign::any_supported_type(&secret).map_err(refused)?;
-    Ok(CertifiedKey::new(vec![signed.der().clone()], signer))
+    let key = sign::any_supported_type(&secret).map_err(refused)?;
+    Ok(CertifiedKey::new(vec![signed.der().clone()], key))
 }
 
 /// Returns the names under which clients reach this server.
@@ -255,8 +255,8 @@ mod tests {
         let now = Timestamp::from_second(1_800_000_000).unwrap();
         let made = authority(home.path(), now).unwrap();
         assert_eq!(authority(home.path(), now).unwrap(), made);
-        let mode = fs::metadata(home.path().join(AUTHORITY_KEY)).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        let secret = fs::metadata(home.path().join(AUTHORITY_KEY)).unwrap();
+        assert_eq!(secret.permissions().mode() & 0o777, 0o600);
         let certificate = fs::read_to_string(home.path().join(AUTHORITY)).unwrap();
         assert!(certificate.starts_with("-----BEGIN CERTIFICATE-----"), "{certificate}");
         issue(&made, &names("http://localhost"), now).unwrap();

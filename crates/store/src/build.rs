@@ -161,15 +161,11 @@ fn ids(rows: Result<Vec<SqliteRow>, sqlx::Error>, action: &'static str) -> Resul
 fn read(row: &SqliteRow) -> Result<Build, StoreError> {
     let contexts = column::word(row, "contexts", column::texts)?;
     let image_name: Option<String> = column::plain(row, "image_name")?;
-    let recipe = match image_name {
-        Some(reference) => Recipe::Pull { reference },
-        None => {
-            let text: Option<String> = column::plain(row, "dockerfile")?;
-            Recipe::Dockerfile {
-                text: text.ok_or_else(|| column::corrupt("dockerfile", "nothing"))?,
-                contexts,
-            }
-        }
+    let recipe = if let Some(reference) = image_name {
+        Recipe::Pull { reference }
+    } else {
+        let text: Option<String> = column::plain(row, "dockerfile")?;
+        Recipe::Dockerfile { text: text.ok_or_else(|| column::corrupt("dockerfile", "nothing"))?, contexts }
     };
     let digest: Option<String> = column::plain(row, "digest")?;
     let (size_bytes, entrypoint) =

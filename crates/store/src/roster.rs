@@ -20,6 +20,7 @@ use crate::roster::texts::Texts;
 use crate::standing::Standings;
 
 /// What a list sees of a sandbox.
+#[expect(clippy::struct_excessive_bools, reason = "what filters ask for: each is a fact of its own")]
 #[derive(Debug, Clone)]
 pub(crate) struct Face {
     pub(crate) id: SandboxId,

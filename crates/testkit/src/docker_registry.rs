@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long it may take to start on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The user whom [`DockerRegistry::with_password`] knows, and the secret.
 pub const USER: (&str, &str) = ("somebody", "secret");
 /// The same, as the tool `htpasswd` writes it.
@@ -80,14 +80,12 @@ impl DockerRegistry {
                 }
             }
         });
-        match told.recv_timeout(PATIENCE) {
-            Ok(address) => Ok(Self { child, address, home }),
-            Err(_) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(io::Error::other("docker-registry did not start"))
-            }
+        if let Ok(address) = told.recv_timeout(PATIENCE) {
+            return Ok(Self { child, address, home });
         }
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(io::Error::other("docker-registry did not start"))
     }
 
     /// Returns `host:port`.

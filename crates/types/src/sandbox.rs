@@ -1,9 +1,9 @@
 //! The sandbox: what was asked of it, and what was last seen of it.
 
 pub mod backup;
-pub mod preparation;
 pub mod secret;
 pub mod state;
+pub mod preparation;
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use crate::caller::{VolumeDeleter, VolumeReader, VolumeWriter, Writer};
 use crate::error::ApiError;
 use crate::request::{Json, Query, Segments};
 use crate::state::ApiState;
-use crate::{view, volume};
+use crate::{sandbox, view, volume};
 
 /// Lists the organisation's volumes, last used first.
 #[utoipa::path(get, operation_id = "listVolumes", path = "/volumes", tag = "volumes",
@@ -86,6 +86,6 @@ pub(crate) async fn attach(
     segments: Segments,
     Json(asked): Json<SandboxVolume>,
 ) -> Result<Answer<Sandbox>, ApiError> {
-    let sandbox = volume::attach(&state, &caller, segments.sandbox(), &asked).await?;
+    let sandbox = sandbox::attach::attach(&state, &caller, segments.sandbox(), &asked).await?;
     Ok(Answer(view::sandbox::full(sandbox, &state.settings)))
 }

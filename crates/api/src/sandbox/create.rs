@@ -10,9 +10,9 @@ use types::{OrganizationId, SandboxId};
 use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::lifecycle::{copy as rules, power, timer};
-use crate::sandbox::{network, row};
+use crate::sandbox::{network, row, warm};
 use crate::state::ApiState;
-use crate::{build, limits, snapshot, volume, warm_pool};
+use crate::{build, limits, snapshot, volume};
 
 /// Makes a sandbox and waits a while until it takes commands.
 pub(crate) async fn create(
@@ -21,7 +21,7 @@ pub(crate) async fn create(
     asked: CreateSandbox,
 ) -> Result<Sandbox, ApiError> {
     let sandbox = draft(state, caller, asked).await?;
-    if let Some(taken) = warm_pool::take(state, &sandbox).await? {
+    if let Some(taken) = warm::take(state, &sandbox).await? {
         return Ok(taken);
     }
     make(state, caller, sandbox).await

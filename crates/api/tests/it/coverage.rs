@@ -10,7 +10,8 @@ use testkit::TestApi;
 const PUBLIC: [(&str, &str); 3] = [("GET", "/config"), ("GET", "/health"), ("GET", "/health/ready")];
 
 /// What we serve beyond the contract.
-const OURS: [(&str, &str); 1] = [("GET", "/sandbox/{sandboxIdOrName}/egress")];
+const OURS: [(&str, &str); 2] =
+    [("GET", "/sandbox/{sandboxIdOrName}/egress"), ("POST", "/sandbox/{sandboxIdOrName}/volumes")];
 
 fn contract() -> BTreeSet<(String, String)> {
     let lines = OPERATIONS.lines().filter(|line| !line.starts_with('#'));

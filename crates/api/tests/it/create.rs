@@ -31,7 +31,6 @@ async fn what_sdks_send_without_being_asked_is_accepted() {
 async fn what_is_not_built_is_refused_by_name_and_leaves_nothing() {
     let api = TestApi::start().await.unwrap();
     for (field, value) in [
-        ("volumes", json!([{"volumeId": "v", "mountPath": "/v"}])),
         ("secrets", json!([{"A": "b"}])),
         ("outboundProxyUrl", json!("http://proxy")),
         ("otelEndpointOverride", json!("http://otel")),

@@ -40,10 +40,10 @@ async fn becomes(api: &TestApi, path: &str, state: &str) -> Value {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    match tokio::time::timeout(SOON, wait).await {
-        Ok(found) => found,
-        Err(_) => panic!("{path} never is {state}: {}", get(api, path).await.json()),
+    if let Ok(found) = tokio::time::timeout(SOON, wait).await {
+        return found;
     }
+    panic!("{path} never is {state}: {}", get(api, path).await.json());
 }
 
 async fn eventually(what: &str, reached: impl AsyncFn() -> bool) {

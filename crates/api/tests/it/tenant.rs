@@ -10,7 +10,7 @@ use types::OrganizationId;
 use types::api_key::Permission;
 
 /// Every operation on one sandbox, with a body that would be accepted.
-const OPERATIONS: [(&str, &str, &str); 40] = [
+const OPERATIONS: [(&str, &str, &str); 41] = [
     ("GET", "", ""),
     ("DELETE", "", ""),
     ("POST", "/start", ""),
@@ -35,6 +35,7 @@ const OPERATIONS: [(&str, &str, &str); 40] = [
     ("POST", "/public/true", ""),
     ("POST", "/network-settings", r#"{"networkBlockAll":true}"#),
     ("PUT", "/secrets", r#"{"secrets":[]}"#),
+    ("POST", "/volumes", r#"{"volumeId":"data","mountPath":"/data"}"#),
     ("POST", "/last-activity", ""),
     ("GET", "/ports/80/preview-url", ""),
     ("GET", "/ports/80/signed-preview-url", ""),

@@ -35,7 +35,7 @@ async fn the_version_is_on_every_response() {
         ("GET", "/api/sandbox", 200),
         ("GET", "/api/sandbox/nope", 404),
         ("GET", "/api/nope", 404),
-        ("GET", "/api/volumes", 501),
+        ("GET", "/api/runners", 501),
         ("PATCH", "/api/config", 404),
         ("OPTIONS", "/api/sandbox", 200),
     ] {

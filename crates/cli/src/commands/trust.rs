@@ -46,12 +46,11 @@ pub(crate) fn run(asked: Asked) -> anyhow::Result<()> {
             system.context("find where this host keeps authorities: it has no such directory")?;
         return remove(system, &path);
     }
-    let path = match asked.certificate {
-        Some(path) => path,
-        None => {
-            let config = config::load(&Flags::parse(asked.settings)?, &environment::of_process())?;
-            config.settings.data_dir.join(AUTHORITY)
-        }
+    let path = if let Some(path) = asked.certificate {
+        path
+    } else {
+        let config = config::load(&Flags::parse(asked.settings)?, &environment::of_process())?;
+        config.settings.data_dir.join(AUTHORITY)
     };
     let text = fs::read_to_string(&path).context(
         "read the authority's certificate\nhint: the first start of `daytona server` makes it; name the server's \

@@ -299,7 +299,7 @@ fn begin_raw(daemon: &TestDaemon, code: &str) -> std::os::unix::net::UnixStream 
     assert!(head.starts_with(b"HTTP/1.1 101 "));
     let order = json!({ "code": code }).to_string();
     let length = u16::try_from(order.len()).expect("short");
-    let mut frame = vec![0x81, 0x80 | 126];
+    let mut frame = vec![0x81, 0x80 | 0x7e];
     frame.extend(length.to_be_bytes());
     // A mask of zeros changes nothing.
     frame.extend([0; 4]);

@@ -10,7 +10,8 @@ use types::sandbox::{BackupState, Observed, Sandbox};
 use crate::act::{Reaction, react, reason};
 use crate::deadline::Failed;
 use crate::diagnose::is_full;
-use crate::loops::sandbox::{Keeper, Patience};
+use crate::loops::patience::Patience;
+use crate::loops::sandbox::Keeper;
 use crate::plan::Step;
 use crate::seen::Seen;
 

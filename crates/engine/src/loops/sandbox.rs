@@ -19,11 +19,10 @@ use crate::awake::{KeepAwake, Looks};
 use crate::deadline::{Deadlines, Failed};
 use crate::driver::{Driver, Reconcile};
 use crate::loops::build::Maker;
+use crate::loops::patience::{LONGEST_PAUSE, Patience, pause};
 use crate::plan::{Step, plan};
 use crate::port::{Class, Runner, RunnerError};
 use crate::seen::Seen;
-
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Brings sandboxes to rest with one runner.
 #[derive(Debug)]
@@ -67,12 +66,6 @@ pub(crate) struct Permits {
     pub(crate) waiting: Semaphore,
     /// Everything else.
     pub(crate) ending: Semaphore,
-}
-
-/// How long to wait before the next try.
-pub(crate) struct Patience {
-    pause: Duration,
-    since: Option<Instant>,
 }
 
 #[async_trait]
@@ -233,7 +226,7 @@ impl Keeper {
                     self.pause(&mut patience, &Notify::new(), LONGEST_PAUSE).await;
                 }
             }
-            if self.stopping.is_cancelled() && patience.since.is_some() {
+            if self.stopping.is_cancelled() && patience.has_begun() {
                 return None;
             }
             current = self.read(sandbox.id).await?;
@@ -260,38 +253,5 @@ impl Keeper {
     /// Waits before the next try, at most for `longest`, unless something changes or the engine stops.
     pub(crate) async fn pause(&self, patience: &mut Patience, woken: &Notify, longest: Duration) {
         pause(patience, woken, longest, &self.stopping).await;
-    }
-}
-
-/// Waits before the next try, at most for `longest`, unless something changes or the engine stops.
-pub(crate) async fn pause(
-    patience: &mut Patience,
-    woken: &Notify,
-    longest: Duration,
-    stopping: &CancellationToken,
-) {
-    tokio::select! {
-        () = tokio::time::sleep(patience.next().min(longest)) => {}
-        () = woken.notified() => {}
-        () = stopping.cancelled() => {}
-    }
-}
-
-impl Patience {
-    pub(crate) const fn new(pause: Duration) -> Self {
-        Self { pause, since: None }
-    }
-
-    /// Tells whether the first failure was longer ago than `limit`.
-    pub(crate) fn ended(&self, limit: Duration) -> bool {
-        self.since.is_some_and(|since| since.elapsed() >= limit)
-    }
-
-    /// Returns the next pause, each twice as long as the one before.
-    fn next(&mut self) -> Duration {
-        self.since.get_or_insert_with(Instant::now);
-        let pause = self.pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
-        pause
     }
 }

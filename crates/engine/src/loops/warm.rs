@@ -23,7 +23,7 @@ use crate::warm::{Change, Origin, plan};
 /// How often pools are looked at without a hint.
 const PERIOD: Duration = Duration::from_secs(10);
 /// How long one sandbox may take before the next is begun.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the filling gives way to creates before it takes its turn.
 const COURTESY: Duration = Duration::from_secs(2);
 /// How often it looks whether they are done.

@@ -160,8 +160,8 @@ mod tests {
         Writer::new(std::fs::File::open(path).unwrap().into())
     }
 
-    fn own() -> Option<(u32, u32)> {
-        Some((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()))
+    fn own() -> (u32, u32) {
+        (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
     }
 
     fn archive(entries: &[(&str, EntryType, &str)]) -> Vec<u8> {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     fn write(root: &Path, entries: &[(&str, EntryType, &str)], most_bytes: u64) -> io::Result<()> {
-        let rules = Rules { below: Path::new("in"), owner: own(), most_bytes };
+        let rules = Rules { below: Path::new("in"), owner: Some(own()), most_bytes };
         unpack(&mut archive(entries).as_slice(), &mut writer(root), &rules, &|| Ok(()))
     }
 

@@ -1,5 +1,10 @@
 //! What needs the real kernel and root: sandboxes made, stopped, found again and removed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that fails says so by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that fails says so by panicking"
+)]
 
 mod ground;
 mod life;

@@ -77,10 +77,10 @@ fn a_lock_in_one_sandbox_is_seen_in_another() {
     good(
         &ground,
         &first,
-        "(flock -x 9; echo held > /data/held; sleep 1000) 9> /data/lock > /dev/null 2>&1 &",
+        "(busybox flock -x 9; echo held > /data/held; sleep 1000) 9> /data/lock > /dev/null 2>&1 &",
     );
     good(&ground, &second, "until [ -s /data/held ]; do sleep 0.1; done");
-    assert_eq!(ground.execute(&second, "flock -n -x /data/lock true").0, 1);
+    assert_eq!(ground.execute(&second, "busybox flock -n -x /data/lock true").0, 1);
 }
 
 #[test]

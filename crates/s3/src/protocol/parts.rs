@@ -191,7 +191,9 @@ pub(super) async fn abort(
     known(store, &key, &id).await?;
     let organization = key.organization();
     let gone = store.blocking(move |disk| uploads::forget(disk, organization, &id)).await.map_err(told)?;
-    gone.iter().for_each(|bytes| store.ledger.gone(organization, *bytes));
+    for bytes in &gone {
+        store.ledger.gone(organization, *bytes);
+    }
     Ok(AbortMultipartUploadOutput::default())
 }
 

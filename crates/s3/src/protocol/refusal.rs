@@ -19,6 +19,7 @@ pub(super) fn refusal(code: S3ErrorCode, message: impl Into<std::borrow::Cow<'st
 }
 
 /// Says what a client can know of a failure; what only the operator can mend goes to the log, too.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` wants")]
 pub(super) fn told(error: S3Error) -> Refusal {
     let code = match &error {
         S3Error::Missing { .. } => S3ErrorCode::NoSuchKey,

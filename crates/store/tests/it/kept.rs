@@ -42,7 +42,7 @@ async fn in_the_file(directory: &tempfile::TempDir, organization: OrganizationId
 #[tokio::test]
 async fn every_kind_of_write_is_listed_at_once() {
     let (store, directory) = kept().await;
-    let now = TestClock::default().now() + Duration::from_secs(60);
+    let now = TestClock::default().now() + Duration::from_mins(1);
     let get = async |number| store.sandbox_get(SandboxId::from_u128(number)).await.unwrap().unwrap();
     for kind in ["desired", "observed", "touch", "expire", "desired and touch", "destroy", "insert"] {
         let before = listed(&store, TENANT).await;
