@@ -102,17 +102,13 @@ impl BuildLog {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(known) = file.as_mut() else { return };
         let bytes = u64::try_from(line.len()).unwrap_or(u64::MAX).saturating_add(1);
-        let written = match known.left_bytes.checked_sub(bytes) {
-            Some(left) => {
-                known.left_bytes = left;
-                // In one call: who reads meanwhile gets whole lines.
-                known.file.write_all(format!("{line}\n").as_bytes())
-            }
-            None => known.file.write_all("… (the rest is left out)\n".as_bytes()),
-        };
-        let is_full = known.left_bytes < bytes;
-        if written.is_err() || is_full {
-            *file = None;
+        let left = known.left_bytes.checked_sub(bytes);
+        let text = left.map_or("… (the rest is left out)\n".to_owned(), |_| format!("{line}\n"));
+        // In one call: who reads meanwhile gets whole lines.
+        let written = known.file.write_all(text.as_bytes());
+        match left.filter(|_| written.is_ok()) {
+            Some(left) => known.left_bytes = left,
+            None => *file = None,
         }
     }
 }

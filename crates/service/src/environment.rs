@@ -18,7 +18,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sees_what_cargo_sets() {
-        assert_eq!(of_process().get("CARGO_PKG_NAME").map(String::as_str), Some("service"));
+    fn sees_what_whoever_started_it_set() {
+        assert_eq!(
+            of_process().get("CARGO_MANIFEST_DIR").map(String::as_str),
+            Some(env!("CARGO_MANIFEST_DIR"))
+        );
     }
 }

@@ -182,6 +182,7 @@ async fn deleting_what_is_being_pulled_takes_the_order_back() {
     becomes(&api, &format!("snapshots/{asked}"), "pulling").await;
     let early = api.call("POST", "/api/sandbox", json!({"snapshot": "a"})).await;
     assert_refused(&early, 400, "Snapshot a is pulling");
+    eventually("its host is asked", async || api.runner.last_order().is_some()).await;
     let image = api.runner.last_order().unwrap().image;
     let deleted = api.call("DELETE", &format!("/api/snapshots/{asked}"), Value::Null).await;
     assert_eq!((deleted.status.as_u16(), deleted.body.len()), (200, 0));

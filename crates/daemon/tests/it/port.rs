@@ -215,14 +215,8 @@ async fn the_web_terminal_is_where_the_contract_has_it() {
     let daemon = TestDaemon::start();
     let page = daemon.get("/proxy/22222/").await;
     assert_eq!(page.status, 200, "{}", page.text());
-    let file = page
-        .text()
-        .split("src=\"")
-        .nth(1)
-        .and_then(|rest| rest.split('"').next())
-        .expect("a file")
-        .to_owned();
-    assert_eq!(daemon.get(&format!("/proxy/22222/{file}")).await.status, 200, "{file}");
+    // All of it is in the page: behind the proxy it has no origin, so it may load nothing.
+    assert!(page.text().contains("<script nonce=\"") && !page.text().contains("src="), "{}", page.text());
     assert_eq!(daemon.get("/proxy/22222").await.header("location"), "22222/");
     daemon.get("/proxy/22222/none").await.error(404, "NOT_FOUND");
     let mut socket = daemon.websocket("/proxy/22222/ws", &[]).await;

@@ -70,20 +70,6 @@ fn a_volume_outlives_its_sandboxes_and_several_have_it_at_once() {
 }
 
 #[test]
-fn a_lock_in_one_sandbox_is_seen_in_another() {
-    let ground = ground();
-    let first = made(&ground, &[mount("/data")]);
-    let second = made(&ground, &[mount("/data")]);
-    good(
-        &ground,
-        &first,
-        "(busybox flock -x 9; echo held > /data/held; sleep 1000) 9> /data/lock > /dev/null 2>&1 &",
-    );
-    good(&ground, &second, "until [ -s /data/held ]; do sleep 0.1; done");
-    assert_eq!(ground.execute(&second, "busybox flock -n -x /data/lock true").0, 1);
-}
-
-#[test]
 fn what_is_read_only_stays_so_whatever_root_inside_tries() {
     let ground = ground();
     let writer = made(&ground, &[mount("/data")]);
