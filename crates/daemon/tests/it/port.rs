@@ -216,7 +216,11 @@ async fn the_web_terminal_is_where_the_contract_has_it() {
     let page = daemon.get("/proxy/22222/").await;
     assert_eq!(page.status, 200, "{}", page.text());
     // All of it is in the page: behind the proxy it has no origin, so it may load nothing.
-    assert!(page.text().contains("<script type=\"module\" nonce=\"") && !page.text().contains("src="), "{}", page.text());
+    assert!(
+        page.text().contains("<script type=\"module\" nonce=\"") && !page.text().contains("src="),
+        "{}",
+        page.text()
+    );
     assert_eq!(daemon.get("/proxy/22222").await.header("location"), "22222/");
     daemon.get("/proxy/22222/none").await.error(404, "NOT_FOUND");
     let mut socket = daemon.websocket("/proxy/22222/ws", &[]).await;
