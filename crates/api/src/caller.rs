@@ -9,45 +9,63 @@ use crate::callers::Caller;
 use crate::error::ApiError;
 use crate::state::ApiState;
 
-/// A caller who may create and change sandboxes.
-#[derive(Debug)]
-pub(crate) struct Writer(pub(crate) Caller);
+/// Makes a caller who has a permission.
+macro_rules! guard {
+    ($(#[$doc:meta])* $name:ident, $permission:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub(crate) struct $name(pub(crate) Caller);
 
-/// A caller who may delete sandboxes.
-#[derive(Debug)]
-pub(crate) struct Deleter(pub(crate) Caller);
+        impl FromRequestParts<ApiState> for $name {
+            type Rejection = ApiError;
 
-/// A caller who may delete snapshots.
-#[derive(Debug)]
-pub(crate) struct SnapshotDeleter(pub(crate) Caller);
+            async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
+                Caller::from_request_parts(parts, state).await?.require(Permission::$permission).map(Self)
+            }
+        }
+    };
+}
 
-/// A caller who may make snapshots.
-#[derive(Debug)]
-pub(crate) struct SnapshotWriter(pub(crate) Caller);
+guard!(
+    /// A caller who may create and change sandboxes.
+    Writer, WriteSandboxes
+);
+guard!(
+    /// A caller who may delete sandboxes.
+    Deleter, DeleteSandboxes
+);
+guard!(
+    /// A caller who may delete snapshots.
+    SnapshotDeleter, DeleteSnapshots
+);
+guard!(
+    /// A caller who may make snapshots.
+    SnapshotWriter, WriteSnapshots
+);
+guard!(
+    /// A caller who may add and change registries.
+    RegistryWriter, WriteRegistries
+);
+guard!(
+    /// A caller who may delete registries.
+    RegistryDeleter, DeleteRegistries
+);
+guard!(
+    /// A caller who may see volumes.
+    VolumeReader, ReadVolumes
+);
+guard!(
+    /// A caller who may make volumes.
+    VolumeWriter, WriteVolumes
+);
+guard!(
+    /// A caller who may delete volumes.
+    VolumeDeleter, DeleteVolumes
+);
 
 /// A caller who may make snapshots, or sandboxes, and upload what they are made of.
 #[derive(Debug)]
 pub(crate) struct Uploader(pub(crate) Caller);
-
-/// A caller who may add and change registries.
-#[derive(Debug)]
-pub(crate) struct RegistryWriter(pub(crate) Caller);
-
-/// A caller who may delete registries.
-#[derive(Debug)]
-pub(crate) struct RegistryDeleter(pub(crate) Caller);
-
-/// A caller who may see volumes.
-#[derive(Debug)]
-pub(crate) struct VolumeReader(pub(crate) Caller);
-
-/// A caller who may make volumes.
-#[derive(Debug)]
-pub(crate) struct VolumeWriter(pub(crate) Caller);
-
-/// A caller who may delete volumes.
-#[derive(Debug)]
-pub(crate) struct VolumeDeleter(pub(crate) Caller);
 
 /// A user who logged in; keys do not stand for one.
 #[derive(Debug)]
@@ -61,38 +79,6 @@ impl FromRequestParts<ApiState> for Caller {
     }
 }
 
-impl FromRequestParts<ApiState> for Writer {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::WriteSandboxes).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for Deleter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::DeleteSandboxes).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for SnapshotDeleter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::DeleteSnapshots).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for SnapshotWriter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::WriteSnapshots).map(Self)
-    }
-}
-
 impl FromRequestParts<ApiState> for Uploader {
     type Rejection = ApiError;
 
@@ -100,46 +86,6 @@ impl FromRequestParts<ApiState> for Uploader {
         let caller = Caller::from_request_parts(parts, state).await?;
         let either = caller.clone().require(Permission::WriteSnapshots);
         either.or_else(|_| caller.require(Permission::WriteSandboxes)).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for RegistryWriter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::WriteRegistries).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for RegistryDeleter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::DeleteRegistries).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for VolumeReader {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::ReadVolumes).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for VolumeWriter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::WriteVolumes).map(Self)
-    }
-}
-
-impl FromRequestParts<ApiState> for VolumeDeleter {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut request::Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Caller::from_request_parts(parts, state).await?.require(Permission::DeleteVolumes).map(Self)
     }
 }
 

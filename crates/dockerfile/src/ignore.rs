@@ -1,5 +1,6 @@
 //! `.dockerignore`: which files of a context no instruction sees.
 
+use crate::path::relative;
 use crate::pattern::Pattern;
 
 /// The most that the file may have.
@@ -26,7 +27,7 @@ impl Ignore {
                 return Err(format!(".dockerignore has more than {MOST_PATTERNS} patterns; join some"));
             }
             let (is_kept, text) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest.trim()));
-            let pattern = Pattern::parse(&clean(text))
+            let pattern = Pattern::parse(&relative(text))
                 .map_err(|error| format!(".dockerignore line {number}: {error}"))?;
             rules.push((is_kept, pattern));
         }
@@ -38,19 +39,6 @@ impl Ignore {
         let last = self.rules.iter().rev().find(|(_, pattern)| pattern.matches_or_holds(path));
         last.is_some_and(|(is_kept, _)| !is_kept)
     }
-}
-
-/// Takes `.` and `..` out of a path, which never leads above where it begins.
-fn clean(path: &str) -> String {
-    let mut kept: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(kept.pop()),
-            part => kept.push(part),
-        }
-    }
-    kept.join("/")
 }
 
 #[cfg(test)]

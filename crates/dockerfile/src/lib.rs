@@ -8,6 +8,7 @@
 pub mod error;
 mod word;
 mod text;
+pub mod path;
 pub mod pattern;
 pub mod ignore;
 pub mod mount;

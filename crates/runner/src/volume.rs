@@ -12,8 +12,6 @@ use fs_err as fs;
 use linux::errno::{CallError, Context as _};
 use linux::loopback;
 use linux::mount::{self, Attributes};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 use types::{Clock, Random};
 
 use crate::error::RunnerError;
@@ -169,9 +167,9 @@ fn mount_whole(path: &Path) -> Result<OwnedFd, CallError> {
 
 /// Clones the part of a mounted disk that is wanted, with the ids of a user namespace.
 fn show(whole: &OwnedFd, wanted: &Mount, user_namespace: impl AsFd) -> Result<OwnedFd, CallError> {
-    let mut directory = open_or_make(whole, FILES)?;
+    let mut directory = disk::directory(whole, FILES, OPEN_TO_ALL)?;
     for name in wanted.subpath.iter().flat_map(|path| path.split('/')).filter(|name| !name.is_empty()) {
-        directory = open_or_make(&directory, name)?;
+        directory = disk::directory(&directory, name, OPEN_TO_ALL)?;
     }
     let shown = mount::clone_tree(&directory, "", false)?;
     mount::map_ids(&shown, user_namespace)?;
@@ -181,20 +179,4 @@ fn show(whole: &OwnedFd, wanted: &Mount, user_namespace: impl AsFd) -> Result<Ow
     }
     mount::restrict(&shown, attributes, false)?;
     Ok(shown)
-}
-
-/// Opens the directory `name`, making it when missing; a link of that name is refused.
-fn open_or_make(parent: &OwnedFd, name: &str) -> Result<OwnedFd, CallError> {
-    let is_new = match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(OPEN_TO_ALL)) {
-        Ok(()) => true,
-        Err(Errno::EXIST) => false,
-        Err(error) => return Err(error).context("mkdirat", name),
-    };
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(parent, name, flags, Mode::empty()).context("openat", name)?;
-    if is_new {
-        // Our umask had a say in it. By descriptor: the name may be a link by now.
-        rustix::fs::fchmod(&opened, Mode::from_raw_mode(OPEN_TO_ALL)).context("fchmod", name)?;
-    }
-    Ok(opened)
 }

@@ -1,9 +1,10 @@
 //! `RUN`: which program, with which variables.
 
 use crate::config::set;
-use crate::evaluation::{Evaluation, Run, absolute};
+use crate::evaluation::{Evaluation, Run};
 use crate::instruction::{Form, Heredoc, RunText};
 use crate::mount::{Mount, MountKind};
+use crate::path::absolute;
 use crate::plan::Origin;
 use crate::word::MOST_VALUE_BYTES;
 

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, Timespec};
 use tar::{Archive, Entry, EntryType};
 
-use crate::build::write::{Dress, Writer, apply, inside, invalid, link};
+use crate::build::write::{Dress, Writer, apply, link};
+use crate::image::unpack::{inside, invalid};
 use crate::place::IDS_PER_SANDBOX;
 
 /// The most entries of one archive.

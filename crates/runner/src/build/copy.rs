@@ -19,8 +19,9 @@ use sha2::{Digest as _, Sha256};
 use crate::build::archive::{self, Rules};
 use crate::build::view::{DIRECTORY, View, list};
 use crate::build::watch::Watch;
-use crate::build::write::{Dress, Writer, apply, invalid, link};
+use crate::build::write::{Dress, Writer, apply, link};
 use crate::image::Store;
+use crate::image::unpack::invalid;
 use crate::sandbox::disk::Disk;
 
 /// How deep directories may lie in one another.

@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
 use crate::build::view::{DIRECTORY, open_in};
+use crate::image::unpack::invalid;
 
 /// How deep directories may lie in one another.
 const MOST_DEPTH: usize = 256;
@@ -147,21 +148,4 @@ fn clear(directory: &OwnedFd, name: &OsStr) -> io::Result<()> {
         Err(Errno::ISDIR) => Err(invalid("a directory is there already, and no file can take its place")),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Returns a path of an archive without its leading `/` and `.`; one with `..` is refused.
-pub(super) fn inside(path: &Path) -> io::Result<PathBuf> {
-    let mut kept = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => kept.push(name),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir => return Err(invalid("a path with `..`")),
-        }
-    }
-    Ok(kept)
-}
-
-pub(super) fn invalid(reason: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }

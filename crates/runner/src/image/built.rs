@@ -13,10 +13,10 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunnerError;
-use crate::image::draft::MADE_LAYER;
+use crate::image::draft::{MADE_LAYER, uncopied};
 use crate::image::hold::{Held, Turn};
 use crate::image::unpack::MOST_DEPTH;
-use crate::image::upper::{self, UpperError};
+use crate::image::upper;
 use crate::image::{Config, Image, Store, file};
 
 /// Holds a file for each step that is known.
@@ -46,15 +46,7 @@ impl Store {
     pub(crate) fn make_layer(&self, upper: &OwnedFd, first_id: u32) -> Result<(Outcome, Held), RunnerError> {
         let draft = self.draft()?;
         let tree = draft.tree();
-        let copied =
-            upper::copy(upper, &tree, &draft.aside(), first_id, "made").map_err(|error| match error {
-                UpperError::Refused(reason) => RunnerError::LayerInvalid {
-                    image: "that is built".to_owned(),
-                    layer: "new".to_owned(),
-                    reason,
-                },
-                UpperError::Copy { path, source } => file("copy", path.as_ref(), source),
-            })?;
+        let copied = upper::copy(upper, &tree, &draft.aside(), first_id, "made").map_err(uncopied)?;
         let mut names = fs::read_dir(&tree).map_err(|source| file("list", &tree, source))?;
         if names.next().is_none() {
             return Ok((Outcome { layer: None, bytes: 0 }, self.hold([])));

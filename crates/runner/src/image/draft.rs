@@ -91,6 +91,16 @@ pub struct NewImage {
     pub size_bytes: u64,
 }
 
+/// Says why a new layer could not be made of a directory.
+pub(super) fn uncopied(error: UpperError) -> RunnerError {
+    match error {
+        UpperError::Refused(reason) => {
+            RunnerError::LayerInvalid { image: "that is built".to_owned(), layer: "new".to_owned(), reason }
+        }
+        UpperError::Copy { path, source } => file("copy", path.as_ref(), source),
+    }
+}
+
 impl Store {
     /// Begins a layer.
     pub fn draft(&self) -> Result<Draft, RunnerError> {
@@ -125,15 +135,7 @@ impl Store {
     }
 
     fn add(&self, draft: Draft, from: &OwnedFd, to: &Path, first_id: u32) -> Result<Added, RunnerError> {
-        let copied =
-            upper::copy(from, to, &draft.aside(), first_id, "made").map_err(|error| match error {
-                UpperError::Refused(reason) => RunnerError::LayerInvalid {
-                    image: "that is built".to_owned(),
-                    layer: "new".to_owned(),
-                    reason,
-                },
-                UpperError::Copy { path, source } => file("copy", path.as_ref(), source),
-            })?;
+        let copied = upper::copy(from, to, &draft.aside(), first_id, "made").map_err(uncopied)?;
         let layer = format!("{MADE_LAYER}{}", copied.digest);
         if *to != draft.tree() {
             let tree = draft.tree();

@@ -135,7 +135,7 @@ fn place(
 }
 
 /// Returns the path without its leading `/` and `.`; one with `..` is refused.
-fn inside(path: &Path) -> io::Result<PathBuf> {
+pub(crate) fn inside(path: &Path) -> io::Result<PathBuf> {
     let mut kept = PathBuf::new();
     for component in path.components() {
         match component {
@@ -147,7 +147,7 @@ fn inside(path: &Path) -> io::Result<PathBuf> {
     Ok(kept)
 }
 
-fn invalid(reason: &str) -> io::Error {
+pub(crate) fn invalid(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_owned())
 }
 

@@ -9,7 +9,7 @@ use linux::errno::{CallError, Context as _};
 use linux::ext4::growth;
 use linux::loopback::{self, LoopDevice};
 use linux::mount::{self, Attributes};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 /// A mounted disk. The kernel unmounts it and frees the loop device with the last user of these descriptors.
 #[derive(Debug)]
@@ -127,18 +127,21 @@ impl Disk {
     }
 }
 
-/// Opens a directory of the disk, making it on first use.
-fn directory(disk: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, CallError> {
-    match rustix::fs::mkdirat(disk, name, Mode::from_raw_mode(mode)) {
-        Ok(()) => {
-            rustix::fs::chmodat(disk, name, Mode::from_raw_mode(mode), AtFlags::empty())
-                .context("chmodat", name)?;
-        }
-        Err(rustix::io::Errno::EXIST) => {}
+/// Opens a directory of a disk, making it on first use; a link of that name is refused.
+pub(crate) fn directory(parent: &OwnedFd, name: &str, mode: u32) -> Result<OwnedFd, CallError> {
+    let mode = Mode::from_raw_mode(mode);
+    let is_new = match rustix::fs::mkdirat(parent, name, mode) {
+        Ok(()) => true,
+        Err(rustix::io::Errno::EXIST) => false,
         Err(error) => return Err(error).context("mkdirat", name),
-    }
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(disk, name, flags, Mode::empty()).context("openat", name)
+    let opened = rustix::fs::openat(parent, name, flags, Mode::empty()).context("openat", name)?;
+    if is_new {
+        // Our umask had a say in it. By descriptor: in a volume the name may be a link by now.
+        rustix::fs::fchmod(&opened, mode).context("fchmod", name)?;
+    }
+    Ok(opened)
 }
 
 /// Waits until no loop device shows the file at `path`: mounting it twice would destroy it. The kernel unmounts a
